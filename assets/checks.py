@@ -1,0 +1,48 @@
+"""Checks that an operator reads: is anything overdue, held, or stopped?"""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from pipeline.flow.health import health
+from pipeline.resources import EnrichResource
+
+
+@dg.asset_check(asset="batch_submissions", description="No batch is under way for longer than six hours.")
+def nothing_overdue(enrich: EnrichResource) -> dg.AssetCheckResult:
+    with enrich.workspace() as ws:
+        report = health(ws, overdue_after=timedelta(hours=6))
+    return dg.AssetCheckResult(
+        passed=not report.overdue,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"overdue": len(report.overdue), "batches": ", ".join(report.overdue[:20]) or "none"},
+    )
+
+
+@dg.asset_check(asset="batch_submissions", description="Nothing waits for a person: no batch held, circuit closed.")
+def nothing_held(enrich: EnrichResource) -> dg.AssetCheckResult:
+    with enrich.workspace() as ws:
+        report = health(ws, overdue_after=timedelta(hours=6))
+    return dg.AssetCheckResult(
+        passed=not report.held and report.circuit is None,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "held": len(report.held),
+            "batches": "\n".join(f"{key}: {why}" for key, why in list(report.held.items())[:20]) or "none",
+            "circuit": report.circuit or "closed",
+        },
+    )
+
+
+@dg.asset_check(asset="batch_results", description="Every item that was sent has a readable result of its own.")
+def results_complete(enrich: EnrichResource) -> dg.AssetCheckResult:
+    with enrich.workspace() as ws:
+        report = health(ws, overdue_after=timedelta(hours=6))
+    return dg.AssetCheckResult(
+        passed=report.results_missing == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"items_without_result": report.results_missing},
+    )
+
+
+CHECKS = [nothing_overdue, nothing_held, results_complete]

@@ -1,0 +1,67 @@
+"""Raw transactions: bank files into the lake."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from pipeline.flow.inbox import Ingestion, ingest_files, ingest_inbox
+from pipeline.resources import EnrichResource
+from pipeline.runs import mark_run
+
+
+class IngestConfig(dg.Config):
+    """Which files to read. No files: whatever lies in the inbox, each with its mapping beside it."""
+
+    files: list[str] = []
+    mapping: str | None = None
+
+
+@dg.asset(
+    group_name="ingest",
+    kinds={"polars", "parquet"},
+    owners=["team:data-engineering"],
+    description=(
+        "Every accepted record of every bank file, with an id of its own. Records that cannot be accepted are in"
+        " `rejected_rows` with file, record number and every reason: accepted + rejected = records in the file."
+    ),
+)
+def raw_transactions(
+    context: dg.AssetExecutionContext, config: IngestConfig, enrich: EnrichResource
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    mark_run(context)
+    with enrich.workspace() as ws:
+        if config.files:
+            mapping = Path(config.mapping) if config.mapping else None
+            done = ingest_files(ws, [Path(name) for name in config.files], mapping)
+        else:
+            done = ingest_inbox(ws)
+    _report(context, done)
+    return dg.MaterializeResult(metadata=_metadata(done))
+
+
+def _report(context: dg.AssetExecutionContext, done: Ingestion) -> None:
+    for file in done.reports:
+        context.log.info(
+            "%s: %d records, %d accepted (%d known before), %d rejected",
+            file.source_file, file.records, file.accepted, file.repeats, file.rejected,
+        )  # fmt: skip
+        for warning in file.warnings:
+            context.log.warning("%s: %s", file.source_file, warning)
+    if done.failed:
+        context.log_event(dg.AssetMaterialization("raw_transactions", metadata=_metadata(done)))
+        raise dg.Failure(
+            description=f"{len(done.failed)} file(s) could not be read; {len(done.reports)} were. "
+            + " ".join(f"{name}: {why}" for name, why in done.failed.items()),
+            metadata={"files_failed": len(done.failed)},
+            allow_retries=False,
+        )
+
+
+def _metadata(done: Ingestion) -> dict[str, int]:
+    return {
+        "files": len(done.reports),
+        "records": sum(file.records for file in done.reports),
+        "accepted": sum(file.accepted for file in done.reports),
+        "new": sum(0 if file.known_before else file.new for file in done.reports),
+        "rejected": sum(file.rejected for file in done.reports),
+    }

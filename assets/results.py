@@ -1,0 +1,94 @@
+"""Results of finished batches: fetched, archived and landed in one step, a partition per batch."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from pipeline.flow.collecting import CollectReport, Landed, collect
+from pipeline.flow.workspace import Workspace
+from pipeline.ledger import batches as ledger_batches
+from pipeline.partitions import LANDED_ASSETS, batches, landed_events
+from pipeline.resources import EnrichResource
+from pipeline.runs import known_troubles, mark_run
+
+_DESCRIPTIONS = {
+    "batch_results": "The API's answer for each batch, archived as it came (zstd), and the ids in it.",
+    "transactions": "Enriched rows of each batch: counterparty, category, location, or the item's own error.",
+    "intermediaries": "Who stood between payer and counterparty, a row per transaction and intermediary.",
+}
+
+
+def _spec(name: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        name,
+        deps=["batch_submissions"] if name == "batch_results" else ["batch_results"],
+        partitions_def=batches,
+        skippable=True,
+        group_name="results",
+        kinds={"api"} if name == "batch_results" else {"polars", "parquet"},
+        owners=["team:data-engineering"],
+        description=_DESCRIPTIONS[name],
+    )
+
+
+@dg.multi_asset(
+    name="collected_batches",
+    specs=[_spec(name) for name in LANDED_ASSETS],
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def collected_batches(context: dg.AssetExecutionContext, enrich: EnrichResource) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+    mark_run(context)
+    keys = list(context.partition_keys)
+    with known_troubles(), enrich.workspace() as ws, enrich.client(ws) as client:
+        report = collect(ws, client, keys)
+        _log_landed(context, ws, keys, report)
+    for key, why in report.retried.items():
+        context.log_event(dg.AssetObservation("batch_results", partition=key, metadata={"sent again": why}))
+    _raise_failures(context, report)
+    yield from ()
+
+
+def _log_landed(context: dg.AssetExecutionContext, ws: Workspace, keys: list[str], report: CollectReport) -> None:
+    versions = {}
+    broken = bool(report.held or report.failed)
+    for key, row in ledger_batches.by_keys(ws.ledger, keys).items():
+        # Keys that landed before are logged again where this run fails: it would paint them red otherwise (measured).
+        if row.landed_version is None or not (key in report.landed or broken):
+            continue
+        landed = report.landed.get(key)
+        metadata = landed_metadata(landed) if landed else {"rows": row.rows, "version": row.landed_version}
+        for event in landed_events(key, metadata):
+            context.log_event(event)
+        versions[key] = row.landed_version
+        for problem in landed.problems[:20] if landed else ():
+            context.log.warning("%s: %s", key, problem)
+    ledger_batches.mark_reported(ws.ledger, versions)
+
+
+def landed_metadata(landed: Landed) -> dict[str, Any]:
+    """Figures of one landed batch for the plots over time."""
+    return {
+        "rows": landed.rows,
+        "credits": landed.rows,
+        "seconds": round(landed.seconds, 2),
+        "enriched": landed.counts.get("enriched", 0),
+        "item_errors": landed.counts.get("item_error", 0),
+        "intermediaries": landed.intermediaries,
+        "response_bytes": landed.response_bytes,
+        "problems": len(landed.problems),
+        "version": landed.version,
+    }
+
+
+def _raise_failures(context: dg.AssetExecutionContext, report: CollectReport) -> None:
+    for key, why in report.skipped.items():
+        context.log.info("%s: %s", key, why)
+    bad = {**report.held, **report.failed}
+    if bad:
+        raise dg.Failure(
+            description=f"{len(report.held)} batches are held for a person, {len(report.failed)} are tried again"
+            f" later; {len(report.landed)} landed. " + " ".join(f"{key}: {why}." for key, why in bad.items()),
+            metadata={"held": len(report.held), "failed": len(report.failed), "landed": len(report.landed)},
+            allow_retries=False,
+        )

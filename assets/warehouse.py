@@ -1,0 +1,64 @@
+"""The warehouse: what analysts open. Its own job, asked for when the manifest is newer than what is published."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from pipeline.flow.publishing import PublishReport, publish_warehouse
+from pipeline.resources import EnrichResource
+from pipeline.runs import known_troubles, mark_run
+
+
+@dg.multi_asset(
+    name="warehouse",
+    specs=[
+        dg.AssetSpec(
+            "warehouse",
+            deps=["transactions", "intermediaries", "raw_transactions", "account_holders"],
+            skippable=True,
+            group_name="warehouse",
+            kinds={"duckdb"},
+            owners=["team:analytics"],
+            description=(
+                "`warehouse.duckdb`, replaced atomically and read-only: readers never block it and are never blocked."
+                " Start with `transactions`, one row per accepted transaction whatever is still under way."
+            ),
+        )
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "identity",
+            asset="warehouse",
+            blocking=True,
+            description=(
+                "Nothing lost, nothing twice: records in the files = accepted + rejected; every accepted id in exactly"
+                " one live file; ids landed = ids in the archived answers. When it fails the old revision stays."
+            ),
+        )
+    ],
+)
+def warehouse(
+    context: dg.AssetExecutionContext, enrich: EnrichResource
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
+    mark_run(context)
+    with known_troubles(), enrich.workspace() as ws:
+        report = publish_warehouse(ws)
+    if not report.violations:
+        yield dg.MaterializeResult(asset_key="warehouse", metadata=_metadata(report))
+    yield dg.AssetCheckResult(
+        check_name="identity",
+        asset_key="warehouse",
+        passed=not report.violations,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={**report.counts, "violations": "\n".join(report.violations) or "none"},
+    )
+    if report.violations:
+        raise dg.Failure(
+            description="The tables contradict each other, so nothing was published and the old revision stays. "
+            + " ".join(report.violations),
+            allow_retries=False,
+        )
+
+
+def _metadata(report: PublishReport) -> dict[str, int | float | str]:
+    return {"revision": report.revision, "seconds": round(report.seconds, 3), "path": str(report.path), **report.counts}

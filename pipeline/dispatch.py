@@ -1,0 +1,43 @@
+"""What the sensors ask for, decided by pure functions: which batches next, and in how many runs.
+
+Knows no Dagster: partition keys are strings in partition order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+MAX_KEYS_PER_RUN = 250
+
+
+def affordable(planned: Iterable[tuple[str, int]], *, slots: int, credits: float) -> list[str]:
+    """The first planned batches, (key, rows) in order, for which slots and credits are there.
+
+    Stops at the first that does not fit, so that a big batch is not overtaken for ever by small ones.
+    """
+    chosen = []
+    for key, rows in planned:
+        if len(chosen) >= slots or rows > credits:
+            break
+        chosen.append(key)
+        credits -= rows
+    return chosen
+
+
+def ranges(ready: Iterable[str], partitions: Sequence[str], *, limit: int = MAX_KEYS_PER_RUN) -> list[list[str]]:
+    """The ready keys as contiguous ranges of `partitions`, each of at most `limit` keys: a run each.
+
+    There is no run over a set with gaps. Keys that are no partition are left out.
+    """
+    wanted = set(ready)
+    found: list[list[str]] = []
+    previous = -2
+    for index, key in enumerate(partitions):
+        if key not in wanted:
+            continue
+        if index == previous + 1 and len(found[-1]) < limit:
+            found[-1].append(key)
+        else:
+            found.append([key])
+        previous = index
+    return found

@@ -1,0 +1,1 @@
+"""The steps of the pipeline, each joining files, ledger, lake and API. They know no Dagster; `assets/` call them."""

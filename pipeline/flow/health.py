@@ -1,0 +1,48 @@
+"""What an operator has to know: overdue, held, stopped, incomplete. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import duckdb
+
+from pipeline.flow.landing import RESULT_MISSING, RESULT_UNREADABLE
+from pipeline.flow.workspace import Workspace
+from pipeline.ledger import batches, circuit, manifest
+from pipeline.ledger.states import SLOT_STATES, State
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Batch keys that are overdue, held ones with the reason, the open circuit's reason, items without a result."""
+
+    overdue: list[str]
+    held: dict[str, str]
+    circuit: str | None
+    results_missing: int
+
+
+def health(ws: Workspace, *, overdue_after: timedelta) -> Health:
+    """Look at the ledger and the landed files. `overdue_after` is on the sandbox's clock where there is one."""
+    limit = ws.ledger.now() - timedelta(seconds=ws.settings.scaled(overdue_after.total_seconds()))
+    under_way = batches.in_states(ws.ledger, *SLOT_STATES)
+    with ws.ledger.read() as conn:
+        open_circuit = circuit.opened(conn)
+        landed = [str(ws.lake / row.path) for row in manifest.live(conn, "transactions")]
+    return Health(
+        overdue=[row.batch_key for row in under_way if row.state_since < limit],
+        held={row.batch_key: row.reason or "" for row in batches.in_states(ws.ledger, State.HELD)},
+        circuit=open_circuit.reason if open_circuit else None,
+        results_missing=_missing(landed),
+    )
+
+
+def _missing(landed: list[str]) -> int:
+    if not landed:
+        return 0
+    with duckdb.connect() as con:
+        query = "SELECT count(*) FROM read_parquet($files) WHERE error_code IN ($missing, $unreadable)"
+        params = {"files": landed, "missing": RESULT_MISSING, "unreadable": RESULT_UNREADABLE}
+        ((count,),) = con.execute(query, params).fetchall()
+    return int(count)

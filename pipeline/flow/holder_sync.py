@@ -1,0 +1,61 @@
+"""Account holders created at the API before their transactions are sent.
+
+100 holders/s are documented; one call handles what fits into its time, the rest is for the next.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.api.client import ApiClient
+from pipeline.api.errors import BadValue
+from pipeline.flow.workspace import Workspace
+from pipeline.ledger import holders
+
+
+@dataclass(slots=True)
+class HolderReport:
+    """How many were created, were there already, are there under another type, and are still wanted."""
+
+    created: int = 0
+    existed: int = 0
+    mismatched: int = 0
+    left: int = 0
+
+
+def sync_holders(
+    ws: Workspace, client: ApiClient, *, seconds: float = 60, progress: Callable[[int, int], None] | None = None
+) -> HolderReport:
+    """Create the wanted holders for at most `seconds`.
+
+    "Already exists" is no failure (two processes may create the same): the holder is read and its type compared.
+    Raises ApiError when the API cannot be reached or refuses the key; what was confirmed stays confirmed.
+    """
+    report = HolderReport()
+    wanted = holders.wanted(ws.ledger)
+    end = time.monotonic() + seconds
+    for done, row in enumerate(wanted):
+        if time.monotonic() > end:
+            report.left = len(wanted) - done
+            break
+        _confirm(ws, client, row.account_holder_id, row.type, report)
+        if progress:
+            progress(done + 1, len(wanted))
+    return report
+
+
+def _confirm(ws: Workspace, client: ApiClient, holder_id: str, type_: str, report: HolderReport) -> None:
+    try:
+        client.create_account_holder(holder_id, type_)
+        report.created += 1
+    except BadValue:
+        there = client.get_account_holder(holder_id)
+        if there.type != type_:
+            detail = f"the API has it as {there.type}, the files say {type_}"
+            holders.settle(ws.ledger, holder_id, holders.MISMATCH, detail=detail)
+            report.mismatched += 1
+            return
+        report.existed += 1
+    holders.settle(ws.ledger, holder_id, holders.CONFIRMED)

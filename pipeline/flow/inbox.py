@@ -1,0 +1,90 @@
+"""The inbox: files that somebody drops, each ingested once and moved aside.
+
+A file's mapping is `<its name without suffix>.toml` beside it, or `mapping.toml` for the whole folder, or none for
+files in the canonical columns. A file that cannot be read goes to `failed/` with the reason in a text file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.errors import EnrichError
+from pipeline.flow.ingesting import FileReport, ingest_file
+from pipeline.flow.workspace import Workspace
+from pipeline.ingest.mapping import Mapping
+
+SETTLED_SECONDS = 2.0
+"""A file that was written to more lately than this may still be growing."""
+
+_NOT_DATA = {".toml", ".tmp", ".part", ".crdownload", ".swp"}
+
+
+@dataclass(slots=True)
+class Ingestion:
+    """Reports of the files that were read, and the reason by name for those that could not be."""
+
+    reports: list[FileReport] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def ingest_files(ws: Workspace, paths: Sequence[Path], mapping: Path | None) -> Ingestion:
+    """Ingest these files with one mapping. One that cannot be read does not stop the others."""
+    done = Ingestion()
+    loaded = Mapping.load(mapping) if mapping else None
+    for path in paths:
+        try:
+            done.reports.append(ingest_file(ws, path, loaded))
+        except EnrichError as error:
+            done.failed[path.name] = f"{error} {error.hint}".strip()
+    return done
+
+
+def settled_files(inbox: Path) -> list[Path]:
+    """Files in the inbox that nobody writes to any more, by name."""
+    if not inbox.is_dir():
+        return []
+    horizon = time.time() - SETTLED_SECONDS
+    return sorted(
+        path
+        for path in inbox.iterdir()
+        if path.is_file()
+        and not path.name.startswith(".")
+        and path.suffix.lower() not in _NOT_DATA
+        and path.stat().st_mtime <= horizon
+    )
+
+
+def ingest_inbox(ws: Workspace) -> Ingestion:
+    """Ingest what lies in the inbox. Killed between commit and move, the next call finds the file known and moves it."""
+    done = Ingestion()
+    inbox = ws.settings.inbox_dir
+    for path in settled_files(inbox):
+        try:
+            mapping = mapping_for(path)
+            done.reports.append(ingest_file(ws, path, Mapping.load(mapping) if mapping else None))
+        except EnrichError as error:
+            done.failed[path.name] = f"{error} {error.hint}".strip()
+            moved = _move(path, inbox / "failed")
+            moved.with_name(f"{moved.name}.error.txt").write_text(done.failed[path.name] + "\n")
+        else:
+            _move(path, inbox / "done")
+    return done
+
+
+def mapping_for(path: Path) -> Path | None:
+    """The mapping that lies beside a file, or None."""
+    for candidate in (path.with_suffix(".toml"), path.with_name("mapping.toml")):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _move(path: Path, folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    target, n = folder / path.name, 1
+    while target.exists():
+        target, n = folder / f"{path.stem}-{n}{path.suffix}", n + 1
+    return path.rename(target)

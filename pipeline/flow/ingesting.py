@@ -1,0 +1,198 @@
+"""Files into the lake: archived, read, compared with what is known, committed.
+
+Belongs here: what joins a file to the ledger and the lake. How a file is read is `pipeline.ingest`'s.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import polars as pl
+from sqlalchemy import Connection, insert, select
+
+from pipeline.errors import ConfigError, ConflictError
+from pipeline.flow.workspace import Workspace
+from pipeline.ingest.mapping import Mapping
+from pipeline.ingest.reader import Ingested, read_file
+from pipeline.lake import archive, files, tables
+from pipeline.ledger import holders, manifest, schema
+from pipeline.ledger.manifest import NewFile
+
+LIVE_KINDS = ("waiting", "plan", "transactions")
+"""Kinds of file that hold accepted rows; each row is in exactly one live file of them."""
+
+_TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What became of one file. Counts are records."""
+
+    file_id: str
+    source_file: str
+    records: int
+    accepted: int
+    repeats: int
+    rejected: int
+    known_before: bool
+    facts: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def new(self) -> int:
+        """Accepted records that were not known before."""
+        return self.accepted - self.repeats
+
+
+def ingest_file(ws: Workspace, path: Path, mapping: Mapping | None) -> FileReport:
+    """Read one file into the lake. The same file with the same mapping again adds nothing.
+
+    Raises ConfigError for a file that cannot be read at all, or that was accepted under another mapping.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    with ws.scratch() as scratch:
+        # A copy, since the file may be written to while it is read; hash, archive and rows then agree.
+        staged = scratch / path.name
+        shutil.copyfile(path, staged)
+        read = read_file(staged, mapping, now=ws.ledger.now(), source_file=path.name)
+        known = _known_file(ws, read)
+        if known is not None:
+            return known
+        archived = archive.archive_file(ws.archive, staged, name=f"source-{read.file_id}{path.suffix}")
+        for _ in range(_TRIES):
+            try:
+                return _commit(ws, read, scratch, archived.path)
+            except ConflictError:
+                continue
+    raise ConflictError(f"{path.name}: other files were ingested at the same time, {_TRIES} times over; run it again")
+
+
+def _known_file(ws: Workspace, read: Ingested) -> FileReport | None:
+    table = schema.source_files
+    rows = ws.ledger.rows(select(table).where(table.c.sha256 == read.sha256))
+    for row in rows:
+        if row.file_id == read.file_id:
+            return FileReport(
+                row.file_id, row.name, row.records, row.accepted, row.repeats, row.rejected,
+                known_before=True, facts=read.facts, warnings=read.warnings,
+            )  # fmt: skip
+    accepted = sum(row.accepted for row in rows)
+    if accepted:
+        raise ConfigError(
+            f"{read.source_file}: its {accepted} rows were accepted before under another mapping",
+            hint="Rows that were sent cannot be read anew; use another data folder to start over.",
+        )
+    return None
+
+
+def _commit(ws: Workspace, read: Ingested, scratch: Path, archive_path: str) -> FileReport:
+    with ws.ledger.read() as conn:
+        read_revision = manifest.revision(conn)
+        live = [row.path for row in manifest.live(conn, *LIVE_KINDS)]
+        holder_types = holders.known_types(conn, _holder_ids(read.accepted))
+    known = _known_content(ws, live, read.accepted, scratch)
+    accepted, conflicts = _settle(read.accepted, known, holder_types)
+    rejected = pl.concat([read.rejected, conflicts]).sort("record_number")
+    new = accepted.filter(~pl.col("repeat")).select(tables.WAITING.names)
+    added = _write(ws, read, accepted, rejected, new)
+    with ws.ledger.write() as conn:
+        revision = manifest.commit(
+            conn, add=added, now=ws.ledger.now(), read_revision=read_revision, unchanged=("raw_transactions",)
+        )
+        repeats = accepted.height - new.height
+        _record(conn, ws, read, revision, accepted.height, repeats, rejected.height, archive_path)
+        holders.want(conn, _holders_of(new), now=ws.ledger.now())
+    return FileReport(
+        read.file_id, read.source_file, read.records, accepted.height, repeats, rejected.height,
+        known_before=False, facts=read.facts, warnings=read.warnings,
+    )  # fmt: skip
+
+
+def _known_content(ws: Workspace, live: list[str], accepted: pl.DataFrame, scratch: Path) -> pl.DataFrame:
+    """Ids of `accepted` that are in a live file, with the content they have there: (transaction_id, known_hash)."""
+    empty = pl.DataFrame(schema={"transaction_id": pl.String, "known_hash": pl.String})
+    if not live or accepted.is_empty():
+        return empty
+    candidates = scratch / "candidates.parquet"
+    accepted.select("transaction_id").write_parquet(candidates)
+    with duckdb.connect() as con:
+        relation = con.sql(
+            "SELECT transaction_id, content_hash AS known_hash FROM read_parquet($live)"
+            " WHERE transaction_id IN (SELECT transaction_id FROM read_parquet($mine))",
+            params={"live": [str(ws.lake / path) for path in live], "mine": [str(candidates)]},
+        )
+        return pl.DataFrame(relation.fetchall(), schema=empty.schema, orient="row")
+
+
+def _settle(
+    accepted: pl.DataFrame, known: pl.DataFrame, holder_types: dict[str, str]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split into (rows of raw_transactions, rows of rejected_rows): repeats are kept and marked, conflicts rejected."""
+    rows = accepted.join(known, on="transaction_id", how="left", maintain_order="left").with_columns(
+        first=pl.col("transaction_id").is_first_distinct(),
+        known_type=pl.col("account_holder_id").replace_strict(holder_types, default=None, return_dtype=pl.String),
+        file_type=pl.col("account_holder_type").first().over("account_holder_id"),
+    )
+    wanted_type = pl.coalesce("known_type", "file_type")
+    reasons = pl.concat_list(
+        pl.when(pl.col("known_hash") != pl.col("content_hash")).then(
+            pl.lit("id: conflict with a transaction of the same id and other content that was accepted before")
+        ),
+        pl.when(pl.col("account_holder_id").is_not_null() & (pl.col("account_holder_type") != wanted_type)).then(
+            pl.format("account_holder_type: conflict, this holder is known as {}", wanted_type)
+        ),
+    ).list.drop_nulls()
+    rows = rows.with_columns(reasons=reasons, repeat=pl.col("known_hash").is_not_null() | ~pl.col("first"))
+    bad = pl.col("reasons").list.len() > 0
+    conflicts = rows.filter(bad).with_columns(raw_text=_raw_text())
+    return rows.filter(~bad).select(tables.RAW_TRANSACTIONS.names), conflicts.select(tables.REJECTED_ROWS.names)
+
+
+def _raw_text() -> pl.Expr:
+    """The row as JSON; its own text in the file is gone by now, and these are the values that were read from it."""
+    fields = ("source_id", "date", "description", "amount", "entry_type", "currency", "country", "account_holder_id")
+    return pl.struct(pl.col(name).cast(pl.String) for name in fields).struct.json_encode()
+
+
+def _write(
+    ws: Workspace, read: Ingested, accepted: pl.DataFrame, rejected: pl.DataFrame, new: pl.DataFrame
+) -> list[NewFile]:
+    parts = (
+        (tables.RAW_TRANSACTIONS, accepted),
+        (tables.REJECTED_ROWS, rejected),
+        (tables.WAITING, new),
+    )
+    added = []
+    for table, frame in parts:
+        if frame.height:
+            written = files.write_table(ws.lake, table, frame, stem=read.file_id)
+            added.append(
+                NewFile(table.name, written.path, written.rows, written.bytes, written.sha256, file_id=read.file_id)
+            )
+    return added
+
+
+def _record(
+    conn: Connection, ws: Workspace, read: Ingested, revision: int, accepted: int, repeats: int, rejected: int,
+    archive_path: str,
+) -> None:  # fmt: skip
+    conn.execute(
+        insert(schema.source_files).values(
+            file_id=read.file_id, name=read.source_file, sha256=read.sha256, bytes=read.size, records=read.records,
+            accepted=accepted, repeats=repeats, rejected=rejected, archive_path=archive_path,
+            ingested_at=ws.ledger.now(), revision=revision,
+        )
+    )  # fmt: skip
+
+
+def _holder_ids(frame: pl.DataFrame) -> list[str]:
+    return frame["account_holder_id"].drop_nulls().unique().to_list()
+
+
+def _holders_of(frame: pl.DataFrame) -> dict[str, str]:
+    pairs = frame.select("account_holder_id", "account_holder_type").drop_nulls().unique("account_holder_id")
+    return dict(pairs.iter_rows())

@@ -1,0 +1,155 @@
+"""The warehouse made anew from the manifest: one consistent snapshot, checked, then swapped in.
+
+When the identity does not hold nothing is published, and the revision that is out stays out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, select, update
+
+from pipeline.flow.landing import RESULT_MISSING
+from pipeline.flow.workspace import Workspace
+from pipeline.lake import files, tables
+from pipeline.lake.identity import IdentityReport, SourceCount, archived_ids, check_identity
+from pipeline.lake.publish import publish
+from pipeline.lake.snapshot import Snapshot
+from pipeline.ledger import manifest, schema
+from pipeline.ledger.states import CHARGED_ATTEMPTS, IN_FLIGHT, ROW_STATE, State
+
+KEEP = timedelta(days=3)
+"""How long a replaced version of the warehouse stays for sessions that have it open."""
+
+
+@dataclass(slots=True)
+class PublishReport:
+    """The revision, what the identity check counted, what it found wrong, and whether it was published."""
+
+    revision: int
+    counts: dict[str, int]
+    violations: list[str] = field(default_factory=list)
+    published: bool = False
+    seconds: float = 0.0
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What one read transaction of the ledger gave."""
+
+    snapshot: Snapshot
+    sources: list[SourceCount]
+    unverified: list[Any]
+    landed_files: dict[str, list[str]]
+
+
+def publish_warehouse(ws: Workspace) -> PublishReport:
+    """Check the newest revision and publish it.
+
+    Raises IntegrityError or StorageError when files are missing or the disk refuses.
+    """
+    read = _read(ws)
+    identity = check_identity(read.snapshot, read.sources)
+    report = PublishReport(read.snapshot.revision, identity.counts, list(identity.violations))
+    report.violations += _compare_archives(ws, read)
+    if report.violations:
+        return report
+    _mark_verified(ws, read)
+    publication = publish(ws.home, read.snapshot, keep=KEEP)
+    manifest.mark_published(ws.ledger, publication.revision)
+    report.published, report.seconds, report.path = publication.published, publication.seconds, publication.path
+    return report
+
+
+def check_now(ws: Workspace) -> IdentityReport:
+    """The identity of the newest revision, without publishing it."""
+    read = _read(ws)
+    return check_identity(read.snapshot, read.sources)
+
+
+def _read(ws: Workspace) -> _Read:
+    b = schema.batches
+    with ws.ledger.read() as conn:
+        revision = manifest.revision(conn)
+        live = manifest.live(conn)
+        states = {row.batch_key: State(row.state) for row in conn.execute(select(b.c.batch_key, b.c.state))}
+        ledger = {"batches": _batches(conn), "batch_attempts": _attempts(conn), "account_holders": _holders(conn)}
+        sources = [SourceCount(row.file_id, row.name, row.records) for row in conn.execute(select(schema.source_files))]
+        unverified = list(
+            conn.execute(select(b).where(b.c.landed_version.is_not(None), b.c.landed_version > b.c.verified_version))
+        )
+    by_kind: dict[str, list[Path]] = defaultdict(list)
+    plans, landed = [], defaultdict(list)
+    for row in live:
+        path = ws.lake / row.path
+        if row.kind == "plan":
+            plans.append((path, ROW_STATE.get(states[row.batch_key], IN_FLIGHT)))
+            continue
+        by_kind[row.kind].append(path)
+        if row.kind == "transactions":
+            landed[row.batch_key].append(row.path)
+    return _Read(Snapshot(revision, by_kind, plans, ledger), sources, unverified, landed)
+
+
+def _compare_archives(ws: Workspace, read: _Read) -> list[str]:
+    """Ids landed = ids archived, for each version that was landed since the last publication."""
+    violations = []
+    for row in read.unverified:
+        columns = ["transaction_id", "error_code"]
+        landed = files.read_table(ws.lake, read.landed_files[row.batch_key], columns, table=tables.TRANSACTIONS)
+        answered = landed.filter(pl.col("error_code").is_null() | (pl.col("error_code") != RESULT_MISSING))
+        expected = set(archived_ids(ws.archive, row.archive_path)) & set(landed["transaction_id"])
+        if expected != set(answered["transaction_id"]):
+            wrong = len(expected ^ set(answered["transaction_id"]))
+            violations.append(f"batch {row.batch_key}: {wrong} ids differ between its rows and the archived results")
+    return violations
+
+
+def _mark_verified(ws: Workspace, read: _Read) -> None:
+    b = schema.batches
+    if not read.unverified:
+        return
+    with ws.ledger.write() as conn:
+        for row in read.unverified:
+            conn.execute(
+                update(b).where(b.c.batch_key == row.batch_key).values(verified_version=row.landed_version)
+            )
+
+
+def _frame(table: tables.Table, rows: list[tuple[Any, ...]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=table.schema, orient="row")
+
+
+def _batches(conn: Connection) -> pl.DataFrame:
+    b = schema.batches
+    names = [b.c[name] for name in tables.BATCHES.names]
+    return _frame(tables.BATCHES, [tuple(row) for row in conn.execute(select(*names).order_by(b.c.plan_seq))])
+
+
+def _attempts(conn: Connection) -> pl.DataFrame:
+    a = schema.attempts
+    rows = conn.execute(select(a).order_by(a.c.batch_key, a.c.sequence))
+    return _frame(
+        tables.BATCH_ATTEMPTS,
+        [
+            (
+                row.batch_key, row.sequence, row.state, row.reason, row.vendor_batch_id,
+                row.credits if row.state in CHARGED_ATTEMPTS else 0, row.reserved_at, row.submitted_at,
+                row.finished_at, row.request_id, row.error,
+            )
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+def _holders(conn: Connection) -> pl.DataFrame:
+    h = schema.holders
+    names = [h.c[name] for name in tables.ACCOUNT_HOLDERS.names]
+    rows = conn.execute(select(*names).order_by(h.c.account_holder_id))
+    return _frame(tables.ACCOUNT_HOLDERS, [tuple(row) for row in rows])

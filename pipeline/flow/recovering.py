@@ -1,0 +1,177 @@
+"""Batches whose fate is unknown: adopted by their ids, or proved absent and planned again, or held.
+
+The rules are design.md's "Recovery", checked there by an exhaustive model. The grace is counted from the fence (the
+commit that declared the batch unconfirmed) to the *start* of a full list walk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from pipeline.api.client import ApiClient
+from pipeline.api.errors import ApiError, BadAnswer, NotFound, NotReady
+from pipeline.api.models import Batch, classify
+from pipeline.api.results import decode_item, read_results
+from pipeline.flow.workspace import Workspace
+from pipeline.lake import files
+from pipeline.ledger import batches, manifest, schema, sending
+from pipeline.ledger.states import State
+
+WINDOW_MARGIN = timedelta(minutes=10)
+"""How much before the intent the window of candidates begins: extra candidates only cost waiting."""
+
+
+@dataclass(slots=True)
+class RecoveryReport:
+    """Outcome by batch key."""
+
+    adopted: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Intent:
+    row: Any
+    attempt: Any
+    ids: frozenset[str]
+
+    @property
+    def window(self) -> datetime:
+        return (self.attempt.server_clock or self.attempt.reserved_at) - WINDOW_MARGIN
+
+
+def recover(ws: Workspace, client: ApiClient) -> RecoveryReport:
+    """Look for every unconfirmed batch in the API's list and decide where that is possible.
+
+    Raises ApiError when the list cannot be walked: then nothing is decided.
+    """
+    report = RecoveryReport()
+    intents = _intents(ws)
+    if not intents:
+        return report
+    walk_started = ws.ledger.now()
+    listed = _walk(client, min(intent.window for intent in intents))
+    claimed = _claimed_ids(ws)
+    candidates = [batch for batch in listed if batch.id not in claimed]
+    open_intents = {intent.row.batch_key: intent for intent in intents}
+    for batch in candidates:
+        if classify(batch.status) == "done" and _plausible(batch, list(open_intents.values())):
+            _adopt_or_disown(ws, client, batch, open_intents, report)
+    known = _claimed_ids(ws)
+    for intent in open_intents.values():
+        mine = [batch for batch in candidates if batch.id not in known and _plausible(batch, [intent])]
+        _decide(ws, client, intent, mine, walk_started, report)
+    return report
+
+
+def _intents(ws: Workspace) -> list[_Intent]:
+    found = []
+    for row in batches.in_states(ws.ledger, State.UNCONFIRMED):
+        a = schema.attempts
+        (attempt,) = ws.ledger.rows(select(a).where(a.c.batch_key == row.batch_key, a.c.sequence == row.sequence))
+        with ws.ledger.read() as conn:
+            (plan_file,) = manifest.live(conn, "plan", batch_key=row.batch_key)
+        ids = files.read_table(ws.lake, [plan_file.path], columns=["transaction_id"])["transaction_id"]
+        found.append(_Intent(row, attempt, frozenset(ids)))
+    return found
+
+
+def _walk(client: ApiClient, since: datetime) -> list[Batch]:
+    """Every batch created since, newest first. The filters on time are described back to front, so none is used."""
+    listed = []
+    for batch in client.iter_batches():
+        if batch.created_at.replace(tzinfo=None) < since:
+            break
+        listed.append(batch)
+    return listed
+
+
+def _claimed_ids(ws: Workspace) -> set[str]:
+    a, f = schema.attempts, schema.foreign_batches
+    ours = ws.ledger.rows(select(a.c.vendor_batch_id).where(a.c.vendor_batch_id.is_not(None)))
+    foreign = ws.ledger.rows(select(f.c.vendor_batch_id))
+    return {row.vendor_batch_id for row in [*ours, *foreign]}
+
+
+def _plausible(batch: Batch, intents: list[_Intent]) -> bool:
+    created = batch.created_at.replace(tzinfo=None)
+    return any(batch.total == intent.row.rows and created >= intent.window for intent in intents)
+
+
+def _adopt_or_disown(
+    ws: Workspace, client: ApiClient, batch: Batch, intents: dict[str, _Intent], report: RecoveryReport
+) -> None:
+    """By ids only: a batch that completed with an intent's ids is that intent's; with others it is foreign, for good."""
+    ids = _ids_of(ws, client, batch.id)
+    if ids is None:
+        return
+    for key, intent in intents.items():
+        if ids == intent.ids:
+            sending.adopt(ws.ledger, key, intent.row.sequence, batch.id)
+            report.adopted[key] = batch.id
+            del intents[key]
+            return
+    _disown(ws, batch.id, "completed with other ids")
+
+
+def _ids_of(ws: Workspace, client: ApiClient, vendor_id: str) -> frozenset[str] | None:
+    """Ids in a batch's results; None where they cannot be read now, which decides nothing."""
+    with ws.scratch() as scratch:
+        path = scratch / "results.json"
+        try:
+            client.download_results(vendor_id, path)
+            items = read_results(path).items
+        except (NotReady, NotFound, BadAnswer):
+            return None
+    return frozenset(item.id for item in map(decode_item, items) if item.id is not None)
+
+
+def _disown(ws: Workspace, vendor_id: str, reason: str) -> None:
+    with ws.ledger.write() as conn:
+        f = schema.foreign_batches
+        if conn.execute(select(f).where(f.c.vendor_batch_id == vendor_id)).first() is None:
+            conn.execute(insert(f).values(vendor_batch_id=vendor_id, reason=reason, seen_at=ws.ledger.now()))
+
+
+def _decide(
+    ws: Workspace, client: ApiClient, intent: _Intent, mine: list[Batch], walk_started: datetime, report: RecoveryReport
+) -> None:
+    key = intent.row.batch_key
+    live = [batch for batch in mine if classify(batch.status) != "failed"]
+    errored = [batch for batch in mine if classify(batch.status) == "failed"]
+    grace_over = intent.attempt.unconfirmed_at + timedelta(seconds=ws.settings.scaled(ws.settings.grace))
+    if live:
+        report.waiting[key] = f"{len(live)} batch(es) of its size are still processing; ids decide when they end"
+        return
+    if walk_started <= grace_over:
+        report.waiting[key] = f"not in the list so far; proved absent after {grace_over:%Y-%m-%d %H:%M:%S} UTC"
+        return
+    evidence = f"a full list walk begun at {walk_started:%Y-%m-%d %H:%M:%S} UTC found no live batch of its size"
+    if not errored and intent.row.attempts == 1 and _first_item_exists(client, intent):
+        report.held[key] = "its first transaction exists at the API, though no batch of its size is listed"
+        sending.absent(ws.ledger, key, intent.row.sequence, evidence=report.held[key], hold=True, errored=False)
+        return
+    hold = ws.settings.resend == "never" or (bool(errored) and intent.row.attempts >= intent.row.attempts_allowed)
+    for batch in errored:
+        _disown(ws, batch.id, f"ended in error with the size of {key}")
+    sending.absent(ws.ledger, key, intent.row.sequence, evidence=evidence, hold=hold, errored=bool(errored))
+    (report.held if hold else report.absent)[key] = evidence
+
+
+def _first_item_exists(client: ApiClient, intent: _Intent) -> bool:
+    """A transaction that exists is a veto on sending again; a 404 proves nothing."""
+    try:
+        client.get_transaction(intent.row.first_id)
+    except NotFound:
+        return False
+    except ApiError as error:
+        if error.fate == "permanent":
+            return False
+        raise
+    return True

@@ -1,0 +1,206 @@
+"""Planned batches to the API, by one sender at a time, never twice.
+
+The order of things is design.md's "Sending, in two steps": intent recorded, POST with its last byte held back, released
+by a guarded update, outcome recorded. What a failure means is decided by whether the last byte was released.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from filelock import FileLock, Timeout
+
+from pipeline.api.client import ApiClient
+from pipeline.api.encode import encode_batch
+from pipeline.api.errors import ApiError, ConnectionFailed, FateUnknown, NotSent
+from pipeline.flow.workspace import Workspace
+from pipeline.lake import files
+from pipeline.ledger import batches, circuit, holders, manifest, outcomes, sending
+from pipeline.ledger.batches import Claim, LostClaimError
+from pipeline.ledger.sending import Intent, NoCapacityError
+from pipeline.ledger.states import State
+
+OPENING_STATUSES = frozenset({401, 403, 404, 405, 423})
+"""Refusals that no other batch would escape: they open the circuit (key, address or balance)."""
+
+
+@dataclass(slots=True)
+class SubmitReport:
+    """What became of each batch of one step, by key."""
+
+    submitted: dict[str, str] = field(default_factory=dict)
+    """Key to the API's batch id."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Key to why it was left for later; nothing is wrong with it."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Key to what went wrong."""
+    recovered: int = 0
+    """Batches whose sending process had died."""
+
+
+class StopSendingError(Exception):
+    """What happened to one batch would happen to the next: leave the others for later."""
+
+
+def submit(
+    ws: Workspace,
+    client: ApiClient,
+    keys: Sequence[str],
+    *,
+    run_id: str | None = None,
+    on_submitted: Callable[[str, int], None] | None = None,
+) -> SubmitReport:
+    """Send those of `keys` that are planned, whose holders are confirmed and for which there is room.
+
+    `on_submitted(key, rows)` is called after each. Never raises for what the API answers: see the report.
+    """
+    report = SubmitReport()
+    with sender(ws) as is_sender:
+        if not is_sender:
+            report.skipped = dict.fromkeys(keys, "another process is sending")
+            return report
+        report.recovered = sum(sending.recover_dead_senders(ws.ledger, ws.bucket))
+        with ws.claimed(keys, {State.PLANNED}) as claims:
+            report.skipped = {key: "not planned, or another step has it" for key in keys if key not in claims}
+            _send_all(ws, client, claims, report, run_id, on_submitted)
+    return report
+
+
+@contextmanager
+def sender(ws: Workspace) -> Iterator[bool]:
+    """Be the only sender of this data folder, or learn that another process is.
+
+    A file lock is held until its process dies: it survives SIGSTOP and is freed by SIGKILL, where a lease would not.
+    """
+    lock = FileLock(ws.home / "ledger" / "sender.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _send_all(
+    ws: Workspace,
+    client: ApiClient,
+    claims: dict[str, Claim],
+    report: SubmitReport,
+    run_id: str | None,
+    on_submitted: Callable[[str, int], None] | None,
+) -> None:
+    rest = list(claims)
+    try:
+        while rest:
+            key = rest.pop(0)
+            _send_one(ws, client, claims[key], report, run_id)
+            if on_submitted and key in report.submitted:
+                on_submitted(key, batches.by_keys(ws.ledger, [key])[key].rows)
+    except StopSendingError as stop:
+        for key in rest:
+            report.skipped[key] = str(stop)
+
+
+def _send_one(ws: Workspace, client: ApiClient, claim: Claim, report: SubmitReport, run_id: str | None) -> None:
+    key = claim.batch_key
+    row = batches.by_keys(ws.ledger, [key])[key]
+    if row.next_attempt_at is not None and row.next_attempt_at > ws.ledger.now():
+        report.skipped[key] = f"its back-off lasts until {row.next_attempt_at:%H:%M:%S} UTC"
+        return
+    with ws.ledger.read() as conn:
+        (plan_file,) = manifest.live(conn, "plan", batch_key=key)
+    plan = files.read_table(ws.lake, [plan_file.path])
+    if not _holders_ready(ws, claim, plan["account_holder_id"].drop_nulls().unique().to_list(), report):
+        return
+    body = encode_batch(plan)
+    try:
+        intent = sending.reserve(
+            ws.ledger, claim, ws.limits, fingerprint=sha256(body).hexdigest(), server_clock=_naive(client.server_time),
+            run_id=run_id,
+        )  # fmt: skip
+    except NoCapacityError as full:
+        report.skipped[key] = str(full)
+        raise StopSendingError(str(full)) from full
+    _post(ws, client, intent, body, report)
+
+
+def _holders_ready(ws: Workspace, claim: Claim, ids: list[str], report: SubmitReport) -> bool:
+    missing = holders.unconfirmed(ws.ledger, ids)
+    wrong = sorted(i for i, state in missing.items() if state == holders.MISMATCH)
+    if wrong:
+        why = f"{len(wrong)} of its account holders exist at the API under another type, such as {wrong[0]}"
+        outcomes.hold_claimed(ws.ledger, claim, reason=why)
+        report.failed[claim.batch_key] = f"held: {why}"
+    elif missing:
+        report.skipped[claim.batch_key] = f"{len(missing)} of its account holders are not created yet"
+    return not missing
+
+
+def _post(ws: Workspace, client: ApiClient, intent: Intent, body: bytes, report: SubmitReport) -> None:
+    key = intent.claim.batch_key
+    released = False
+
+    def release() -> None:
+        nonlocal released
+        sending.release(ws.ledger, intent)
+        released = True
+
+    try:
+        batch = client.submit_batch(body, release=release)
+    except LostClaimError as lost:
+        report.skipped[key] = str(lost)
+    except FateUnknown as error:
+        sending.unconfirmed(ws.ledger, key, intent.sequence, error=str(error), request_id=error.request_id)
+        report.failed[key] = f"unconfirmed: {error}"
+        raise StopSendingError("the fate of the batch before is not known yet") from error
+    except ApiError as error:
+        _refused(ws, intent, error, report, released=released)
+    else:
+        if sending.submitted(ws.ledger, intent, ws.bucket, vendor_batch_id=batch.id, request_id=None):
+            report.submitted[key] = batch.id
+        else:
+            report.failed[key] = f"attempt {intent.sequence} was accepted after it had been sent again: charged twice"
+
+
+def _refused(ws: Workspace, intent: Intent, error: ApiError, report: SubmitReport, *, released: bool) -> None:
+    """Provably not accepted: nothing was charged. What follows depends on whether it could ever be accepted."""
+    key, text = intent.claim.batch_key, str(error)
+    report.failed[key] = text
+    opens = error.status in OPENING_STATUSES
+    later = error.fate == "transient" or isinstance(error, (NotSent, ConnectionFailed)) or error.status is None
+    wait = error.retry_after if error.retry_after is not None else ws.settings.backoff_base / 2
+    retry_at = None if opens else sending.retry_at(ws.ledger, ws.settings.scaled(wait))
+    if not released:
+        sending.not_sent(ws.ledger, intent, ws.bucket, error=text, retry_at=retry_at)
+    elif opens or later:
+        sending.refused(
+            ws.ledger, intent, ws.bucket, error=text, request_id=error.request_id, retry_at=retry_at
+        )
+    else:
+        sending.refused_for_good(ws.ledger, intent, ws.bucket, error=text, request_id=error.request_id)
+        return
+    if opens:
+        with ws.ledger.write() as conn:
+            circuit.open_circuit(
+                conn, status=error.status, reason=text, now=ws.ledger.now(),
+                probe_seconds=ws.limits.probe_seconds,
+            )  # fmt: skip
+    raise StopSendingError(f"the API did not take the batch before: {text}")
+
+
+def backoff(base: float, attempt: int, maximum: float, *, rng: random.Random | None = None) -> float:
+    """Seconds to wait after `attempt` (from 1): doubling, capped, with jitter between one half and the whole."""
+    whole = min(maximum, base * 2 ** (attempt - 1))
+    return whole * (rng or random).uniform(0.5, 1)  # noqa: S311 - spreads load, guards nothing
+
+
+def _naive(moment: datetime | None) -> datetime | None:
+    return None if moment is None else (moment - (moment.utcoffset() or timedelta(0))).replace(tzinfo=None)

@@ -1,0 +1,53 @@
+"""Tidying up: senders that died, batches whose fate is unknown, files that no revision refers to."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from pipeline.api.client import ApiClient
+from pipeline.flow.recovering import RecoveryReport, recover
+from pipeline.flow.submitting import sender
+from pipeline.flow.workspace import Workspace
+from pipeline.lake import files
+from pipeline.ledger import schema, sending
+
+ORPHAN_AGE = timedelta(days=1)
+"""Files of no revision are removed when older: far longer than any step takes from writing to committing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """Counts of what was found."""
+
+    dead_senders: int
+    recovery: RecoveryReport
+    orphans: int
+
+
+def sweep(ws: Workspace, client: ApiClient) -> SweepReport:
+    """Do it all once. Raises ApiError when the API's list is needed and cannot be had."""
+    dead = recover_senders(ws)
+    return SweepReport(dead, recover(ws, client), remove_orphans(ws))
+
+
+def recover_senders(ws: Workspace) -> int:
+    """Find batches whose sending process died, unless somebody is sending right now; returns how many."""
+    with sender(ws) as is_sender:
+        return sum(sending.recover_dead_senders(ws.ledger, ws.bucket)) if is_sender else 0
+
+
+def remove_orphans(ws: Workspace) -> int:
+    """Remove lake files that the manifest never knew, and scratch folders of dead steps."""
+    known = {row.path for row in ws.ledger.rows(select(schema.manifest_files.c.path))}
+    gone = files.remove(ws.lake, files.orphans(ws.lake, known, ORPHAN_AGE)) if ws.lake.is_dir() else 0
+    scratch = ws.home / "tmp"
+    horizon = time.time() - ORPHAN_AGE.total_seconds()
+    for folder in scratch.iterdir() if scratch.is_dir() else ():
+        if folder.stat().st_mtime < horizon:
+            shutil.rmtree(folder, ignore_errors=True)
+    return gone

@@ -1,0 +1,107 @@
+"""One opened data folder: settings, ledger and paths, handed to every step.
+
+Belongs here: what all steps share. What a step does is in its own module.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import ConfigError
+from pipeline.ledger import batches
+from pipeline.ledger.batches import Claim
+from pipeline.ledger.credits import BucketSize
+from pipeline.ledger.db import Ledger, open_ledger, stamp_data_folder
+from pipeline.ledger.sending import Limits
+from pipeline.ledger.states import State
+from pipeline.process import this_process
+from pipeline.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A data folder and its ledger."""
+
+    settings: Settings
+    ledger: Ledger
+
+    @property
+    def home(self) -> Path:
+        """The data folder."""
+        return self.settings.home
+
+    @property
+    def lake(self) -> Path:
+        """Root of the Parquet files; paths in the manifest are relative to it."""
+        return self.home / "lake"
+
+    @property
+    def archive(self) -> Path:
+        """Root of the raw API responses and the ingested files."""
+        return self.home / "archive"
+
+    @property
+    def bucket(self) -> BucketSize:
+        """The credit bucket on the scaled clock."""
+        return BucketSize(self.settings.credits_capacity, self.settings.credits_per_second * self.settings.speed)
+
+    @property
+    def limits(self) -> Limits:
+        """What a reservation is checked against."""
+        s = self.settings
+        probe = s.scaled(s.probe_seconds)
+        return Limits(self.bucket, s.max_in_flight, probe, s.spend_cap_run, s.spend_cap_day, s.spend_cap_month)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for half-done files, on the same file system as the archive; gone at the end."""
+        parent = self.home / "tmp"
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=parent))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def claimed(self, keys: Sequence[str], states: Collection[State]) -> Iterator[dict[str, Claim]]:
+        """Own the free ones of these batches while the block runs, with a heartbeat that outlives long calls."""
+        owner = f"{this_process()}#{uuid.uuid4().hex[:8]}"
+        seconds = self.settings.claim_seconds
+        claims = batches.claim_batches(self.ledger, keys, states, owner=owner, seconds=seconds)
+        stop = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(owner, seconds, stop), daemon=True)
+        if claims:
+            beat.start()
+        try:
+            yield claims
+        finally:
+            stop.set()
+            if claims:
+                beat.join()
+                batches.release_claims(self.ledger, owner)
+
+    def _beat(self, owner: str, seconds: float, stop: threading.Event) -> None:
+        while not stop.wait(seconds / 3):
+            batches.extend_claims(self.ledger, owner, seconds=seconds)
+
+
+def open_workspace(settings: Settings) -> Workspace:
+    """Open the data folder, creating it at first use.
+
+    Raises ConfigError when it cannot be written or belongs to another account.
+    """
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the data folder {settings.home} cannot be made: {error.strerror}") from error
+    ledger = open_ledger(settings.ledger)
+    stamp_data_folder(ledger, source=settings.source, account=settings.account)
+    return Workspace(settings, ledger)

@@ -1,0 +1,82 @@
+"""Jobs and schedules. Edge: may import Dagster. What the steps do is in `pipeline/flow`."""
+
+import dagster as dg
+
+from pipeline.flow.inbox import settled_files
+from pipeline.flow.sweeping import sweep
+from pipeline.partitions import LANDED_ASSETS
+from pipeline.resources import EnrichResource
+from pipeline.runs import known_troubles, mark_run, reap_dead_runs
+
+ingest_job = dg.define_asset_job(
+    "ingest", selection=["raw_transactions"], description="Read the files in the inbox, or those given in the config."
+)
+plan_job = dg.define_asset_job("plan", selection=["batch_plan"], description="Cut the waiting rows into batches.")
+holders_job = dg.define_asset_job(
+    "account_holder_sync", selection=["account_holders"], description="Create the account holders that files name."
+)
+submit_job = dg.define_asset_job(
+    "submit", selection=["batch_submissions"], description="Send planned batches, one or a range of them."
+)
+collect_job = dg.define_asset_job(
+    "collect",
+    selection=list(LANDED_ASSETS),
+    description="Fetch, archive and land the results of finished batches; plan those in error again.",
+)
+warehouse_job = dg.define_asset_job(
+    "publish",
+    selection=dg.AssetSelection.assets("warehouse")
+    | dg.AssetSelection.checks_for_assets("warehouse", "batch_submissions", "batch_results"),
+    description="Check that nothing is lost or twice, then swap in a new warehouse.duckdb.",
+)
+
+
+@dg.op
+def sweep_up(context: dg.OpExecutionContext, enrich: EnrichResource) -> None:
+    """End runs of dead processes, decide unconfirmed batches, and remove files that no revision refers to."""
+    mark_run(context)
+    reaped = reap_dead_runs(context.instance)
+    with known_troubles(), enrich.workspace() as ws, enrich.client(ws) as client:
+        report = sweep(ws, client)
+    context.log.info("ended %d dead runs; %s", len(reaped), report)
+
+
+@dg.job(name="sweep", description="Tidy up: dead runs, unconfirmed batches, files of discarded attempts.")
+def sweep_job() -> None:
+    sweep_up()
+
+
+JOBS = [ingest_job, plan_job, holders_job, submit_job, collect_job, warehouse_job, sweep_job]
+BY_NAME = ("ingest", "plan", "account_holder_sync", "submit", "collect", "publish", "sweep")
+
+
+@dg.schedule(
+    job=ingest_job,
+    cron_schedule="*/15 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Reads what lies in the inbox, in case that the inbox sensor is off.",
+)
+def ingest_schedule(enrich: EnrichResource) -> dg.RunRequest | dg.SkipReason:
+    if not settled_files(enrich.settings().inbox_dir):
+        return dg.SkipReason("the inbox is empty")
+    return dg.RunRequest()
+
+
+plan_schedule = dg.ScheduleDefinition(
+    name="daily_flush",
+    job=plan_job,
+    cron_schedule="0 2 * * *",
+    run_config={"ops": {"batch_plan": {"config": {"flush": True}}}},
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Once a night, cuts whatever still waits, however little it is.",
+)
+
+sweep_schedule = dg.ScheduleDefinition(
+    name="sweep_schedule",
+    job=sweep_job,
+    cron_schedule="*/10 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every ten minutes: dead runs, unconfirmed batches, files of discarded attempts.",
+)
+
+SCHEDULES = [ingest_schedule, plan_schedule, sweep_schedule]

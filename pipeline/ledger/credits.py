@@ -1,0 +1,71 @@
+"""The API's credit bucket, kept durably and shared by every process of the data folder.
+
+One credit is one item. Filled at `credits_per_second` up to `credits_capacity` (design figures: 500/s and 50,000; the
+smaller of the two documented pairs).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from pipeline.ledger import schema
+
+_bucket = schema.credit_bucket
+
+
+@dataclass(frozen=True, slots=True)
+class BucketSize:
+    """Capacity in credits and refill in credits per real second (already scaled)."""
+
+    capacity: float
+    per_second: float
+
+
+def level(conn: Connection, size: BucketSize, *, now: datetime) -> float:
+    """Credits in the bucket now."""
+    row = conn.execute(select(_bucket)).first()
+    if row is None:
+        return size.capacity
+    elapsed = max(0.0, (now - row.updated_at).total_seconds())
+    return min(size.capacity, row.level + elapsed * size.per_second)
+
+
+def take(conn: Connection, size: BucketSize, credits: int, *, now: datetime) -> float | None:
+    """Take `credits` and return the level before; None, with nothing taken, when there are too few."""
+    before = level(conn, size, now=now)
+    if before < credits:
+        return None
+    _set(conn, before - credits, now)
+    return before
+
+
+def give_back(conn: Connection, size: BucketSize, credits: int, *, now: datetime) -> None:
+    """Return the credits of a request that was provably not accepted."""
+    _set(conn, min(size.capacity, level(conn, size, now=now) + credits), now)
+
+
+def settle(conn: Connection, size: BucketSize, *, level_before: float, taken_at: datetime, now: datetime) -> None:
+    """Correct for refill that the server's bucket did not get while the request was under way.
+
+    The server charges later than we do, and until then its bucket may have been full, so that what ours gained
+    after the taking went over the rim of theirs. Without this we drift ahead by up to one request's time of refill.
+    """
+    elapsed = max(0.0, (now - taken_at).total_seconds())
+    excess = max(0.0, level_before + elapsed * size.per_second - size.capacity)
+    if excess:
+        _set(conn, level(conn, size, now=now) - excess, now)
+
+
+def seconds_until(conn: Connection, size: BucketSize, credits: int, *, now: datetime) -> float:
+    """Real seconds until `credits` are there; 0 when they are. Infinite when they never fit into the bucket."""
+    if credits > size.capacity:
+        return float("inf")
+    return max(0.0, (credits - level(conn, size, now=now)) / size.per_second)
+
+
+def _set(conn: Connection, value: float, now: datetime) -> None:
+    if conn.execute(update(_bucket).values(level=value, updated_at=now)).rowcount == 0:
+        conn.execute(insert(_bucket).values(id=1, level=value, updated_at=now))

@@ -1,0 +1,149 @@
+"""Opening the ledger: engine, transactions, migrations and its clock.
+
+Belongs here: how a transaction begins and ends. What is written in one belongs to the modules beside this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from filelock import FileLock
+from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
+
+from pipeline.errors import ConfigError
+from pipeline.ledger import schema
+
+BUSY_TIMEOUT_MS = 30_000
+"""How long a SQLite writer waits for another before it gives up."""
+
+
+def utc_now() -> datetime:
+    """Naive UTC, as every time in the ledger."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class Ledger:
+    """The control plane of one data folder. Safe to share between threads; processes open their own."""
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self.url = url
+        self.clock = clock
+        self.engine = _engine(url)
+
+    def now(self) -> datetime:
+        """The ledger's clock: naive UTC."""
+        return self.clock()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One write transaction. On SQLite it begins with BEGIN IMMEDIATE.
+
+        With SQLAlchemy's default, two read-then-write transactions each took 60 of 100 credits and both committed.
+        """
+        with self.engine.begin() as conn:
+            yield conn
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent snapshot for reading; never waits for a writer on SQLite."""
+        with self.engine.connect().execution_options(read_only=True) as conn:
+            yield conn
+
+    def rows(self, statement: Any) -> list[Any]:
+        """All rows of one SELECT."""
+        with self.read() as conn:
+            return list(conn.execute(statement))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def open_ledger(url: str, *, clock: Callable[[], datetime] = utc_now) -> Ledger:
+    """Open the ledger at `url`, creating or migrating its tables first.
+
+    Raises ConfigError when the folder cannot be written or the database not be reached.
+    """
+    path = _sqlite_path(url)
+    try:
+        if path is None:
+            _migrate(url)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Two processes that create one SQLite file at once can each see half of the other's tables.
+            with FileLock(path.with_suffix(".migrate.lock"), timeout=60):
+                _migrate(url)
+    except OSError as error:
+        raise ConfigError(f"the ledger cannot be opened: {error}", hint="Check ENRICH_DATA_DIR and its rights.") from error
+    ledger = Ledger(url, clock=clock)
+    _first_rows(ledger)
+    return ledger
+
+
+def _sqlite_path(url: str) -> Path | None:
+    parsed = make_url(url)
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    dbapi_connection.isolation_level = None  # SQLAlchemy's own BEGIN is issued in _begin_sqlite
+    cursor = dbapi_connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(conn: Connection) -> None:
+    read_only = conn.get_execution_options().get("read_only", False)
+    conn.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _migrate(url: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("pipeline.ledger") / "migrations"))
+    config.attributes["url"] = url
+    command.upgrade(config, "head")
+
+
+def _first_rows(ledger: Ledger) -> None:
+    with ledger.read() as conn:
+        if conn.execute(select(schema.manifest_head.c.id)).first():
+            return
+    with ledger.write() as conn:
+        if conn.execute(select(schema.manifest_head.c.id)).first() is None:
+            conn.execute(insert(schema.manifest_head).values(id=1, revision=0, published_revision=-1))
+
+
+def stamp_data_folder(ledger: Ledger, *, source: str, account: str) -> None:
+    """Tie the data folder to one account, or check that it is this one.
+
+    Synthetic answers of the sandbox must never mix with real ones. The key is no part of it, since keys rotate.
+    Raises ConfigError when the folder belongs to another account.
+    """
+    table = schema.data_folder
+    with ledger.write() as conn:
+        row = conn.execute(select(table)).first()
+        if row is None:
+            conn.execute(insert(table).values(id=1, source=source, account=account, stamped_at=ledger.now()))
+        elif (row.source, row.account) != (source, account):
+            raise ConfigError(
+                f"this data folder belongs to {row.source}/{row.account}, not to {source}/{account}",
+                hint="Set ENRICH_DATA_DIR to another folder for another account.",
+            )

@@ -1,0 +1,188 @@
+"""The ledger's tables. Rows per batch, attempt, holder and file; never per transaction.
+
+Times are naive UTC. Nothing here reads or writes; the migrations build what is declared here, and a test compares them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+data_folder = Table(
+    "data_folder",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("source", String, nullable=False),
+    Column("account", String, nullable=False),
+    Column("stamped_at", DateTime, nullable=False),
+)
+
+source_files = Table(
+    "source_files",
+    metadata,
+    Column("file_id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("sha256", String, nullable=False, index=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("accepted", BigInteger, nullable=False),
+    Column("repeats", BigInteger, nullable=False),
+    Column("rejected", BigInteger, nullable=False),
+    Column("archive_path", String, nullable=False),
+    Column("ingested_at", DateTime, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    CheckConstraint("accepted + rejected = records", name="conservation"),
+)
+
+manifest_head = Table(
+    "manifest_head",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("published_revision", BigInteger, nullable=False),
+    Column("publish_dispatched_until", DateTime),
+)
+
+manifest_files = Table(
+    "manifest_files",
+    metadata,
+    Column("path", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("batch_key", String, index=True),
+    Column("file_id", String),
+    Column("version", Integer),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("added_revision", BigInteger, nullable=False),
+    Column("added_at", DateTime, nullable=False),
+    Column("removed_revision", BigInteger),
+    Index("manifest_live", "kind", "removed_revision"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("batch_key", String, primary_key=True),
+    Column("plan_seq", BigInteger, nullable=False, unique=True),
+    Column("items_hash", String, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("parent_key", String),
+    Column("state", String, nullable=False, index=True),
+    Column("state_since", DateTime, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("first_id", String, nullable=False),
+    Column("last_id", String, nullable=False),
+    Column("planned_at", DateTime, nullable=False),
+    Column("holders_confirmed_at", DateTime),
+    # attempts: `attempts` counts those that were sent or may have been; `sequence` numbers every try.
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("attempts_allowed", Integer, nullable=False),
+    Column("sequence", Integer, nullable=False, default=0),
+    Column("next_reason", String, nullable=False),
+    Column("next_attempt_at", DateTime),
+    Column("vendor_batch_id", String),
+    Column("progress", BigInteger),
+    Column("looked_at", DateTime),
+    Column("collect_tries", Integer, nullable=False, default=0),
+    Column("reason", String),
+    Column("held_from", String),
+    Column("landed_version", Integer),
+    Column("landed_at", DateTime),
+    Column("reported_version", Integer, nullable=False, default=0),
+    Column("verified_version", Integer, nullable=False, default=0),
+    Column("archive_path", String),
+    # who works on it
+    Column("claim_owner", String),
+    Column("claim_fence", BigInteger, nullable=False, default=0),
+    Column("claim_expires_at", DateTime),
+    Column("dispatched_until", DateTime),
+    UniqueConstraint("items_hash", "generation", name="one_batch_per_items"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("batch_key", String, ForeignKey("batches.batch_key"), primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("credits", BigInteger, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("run_id", String),
+    Column("server_clock", DateTime),
+    Column("bucket_level", Float, nullable=False),
+    Column("reserved_at", DateTime, nullable=False),
+    Column("sending_at", DateTime),
+    Column("unconfirmed_at", DateTime),
+    Column("submitted_at", DateTime),
+    Column("finished_at", DateTime),
+    Column("vendor_batch_id", String, unique=True),
+    Column("request_id", String),
+    Column("error", String),
+)
+
+foreign_batches = Table(
+    "foreign_batches",
+    metadata,
+    Column("vendor_batch_id", String, primary_key=True),
+    Column("reason", String, nullable=False),
+    Column("seen_at", DateTime, nullable=False),
+)
+
+credit_bucket = Table(
+    "credit_bucket",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("level", Float, nullable=False),
+    Column("updated_at", DateTime, nullable=False),
+)
+
+circuit = Table(
+    "circuit",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("opened_at", DateTime, nullable=False),
+    Column("status", Integer),
+    Column("reason", String, nullable=False),
+    Column("probe_after", DateTime, nullable=False),
+)
+
+holders = Table(
+    "holders",
+    metadata,
+    Column("account_holder_id", String, primary_key=True),
+    Column("type", String, nullable=False),
+    Column("state", String, nullable=False, index=True),
+    Column("first_seen_at", DateTime, nullable=False),
+    Column("confirmed_at", DateTime),
+    Column("detail", String),
+)
+
+operator_actions = Table(
+    "operator_actions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", DateTime, nullable=False),
+    Column("who", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("batch_key", String),
+    Column("why", String, nullable=False),
+)
+
+ALL_TABLES = tuple(metadata.sorted_tables)

@@ -1,0 +1,296 @@
+"""A batch on its way to the API, as transactions of the ledger: reserve, release, and every outcome.
+
+The rules are those of design.md, "Sending, in two steps". Knows no HTTP: the caller says what happened, this module
+records it, and decides nothing from an exception's type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from pipeline.errors import EnrichError
+from pipeline.ledger import batches, circuit, credits, manifest, schema
+from pipeline.ledger.batches import Claim, LostClaimError
+from pipeline.ledger.credits import BucketSize
+from pipeline.ledger.db import Ledger
+from pipeline.ledger.states import CHARGED_ATTEMPTS, Attempt, State
+
+_a = schema.attempts
+_b = schema.batches
+
+
+class NoCapacityError(EnrichError):
+    """The batch cannot be sent now: circuit, slots, credits or a spending cap. Nothing was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a reservation is checked against."""
+
+    bucket: BucketSize
+    max_in_flight: int
+    probe_seconds: float
+    cap_run: int | None = None
+    cap_day: int | None = None
+    cap_month: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What was recorded before anything was sent."""
+
+    claim: Claim
+    sequence: int
+    credits: int
+    bucket_level: float
+    reserved_at: datetime
+
+
+def reserve(
+    ledger: Ledger, claim: Claim, limits: Limits, *, fingerprint: str, server_clock: datetime | None, run_id: str | None
+) -> Intent:
+    """planned → reserved: credits, slot and intent in one transaction.
+
+    Raises NoCapacityError with nothing taken, LostClaimError when the batch is no longer ours.
+    """
+    now = ledger.now()
+    with ledger.write() as conn:
+        row = batches.get(conn, claim.batch_key)
+        _check_room(conn, limits, row.rows, now=now, run_id=run_id)
+        before = credits.take(conn, limits.bucket, row.rows, now=now)
+        if before is None:
+            raise NoCapacityError(f"{row.rows} credits are not there yet")
+        sequence = row.sequence + 1
+        batches.move(
+            conn, claim.batch_key, State.PLANNED, State.RESERVED, now=now, claim=claim,
+            sequence=sequence, attempts=row.attempts + 1, vendor_batch_id=None, progress=None, reason=None,
+        )  # fmt: skip
+        conn.execute(
+            insert(_a).values(
+                batch_key=claim.batch_key, sequence=sequence, state=Attempt.RESERVED, reason=row.next_reason,
+                credits=row.rows, fingerprint=fingerprint, owner=claim.owner, run_id=run_id,
+                server_clock=server_clock, bucket_level=before, reserved_at=now,
+            )
+        )  # fmt: skip
+    return Intent(claim, sequence, row.rows, before, now)
+
+
+def _check_room(conn: Connection, limits: Limits, rows: int, *, now: datetime, run_id: str | None) -> None:
+    if (why := obstacle(conn, limits, rows, now=now, run_id=run_id)) is not None:
+        raise NoCapacityError(why)
+    if circuit.opened(conn) is not None:
+        circuit.begin_probe(conn, now=now, probe_seconds=limits.probe_seconds)
+    if batches.slots_in_use(conn) >= limits.max_in_flight:
+        raise NoCapacityError(f"{limits.max_in_flight} batches are under way")
+
+
+def obstacle(conn: Connection, limits: Limits, rows: int, *, now: datetime, run_id: str | None) -> str | None:
+    """What stands in the way of sending `rows` items and does not pass by mere waiting: circuit, caps, bucket."""
+    if (open_ := circuit.opened(conn)) is not None and not circuit.probe_is_due(open_, now):
+        return f"the circuit is open: {open_.reason}"
+    if rows > limits.bucket.capacity:
+        return f"a batch of {rows} items never fits into ENRICH_CREDITS_CAPACITY of {limits.bucket.capacity:.0f}"
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    caps = (
+        ("ENRICH_SPEND_CAP_RUN", limits.cap_run, _a.c.run_id == run_id),
+        ("ENRICH_SPEND_CAP_DAY", limits.cap_day, _a.c.reserved_at >= day),
+        ("ENRICH_SPEND_CAP_MONTH", limits.cap_month, _a.c.reserved_at >= day.replace(day=1)),
+    )
+    for name, cap, where in caps:
+        if cap is not None and spent(conn, where) + rows > cap:
+            return f"{name} of {cap} credits would be exceeded by a batch of {rows}"
+    return None
+
+
+def spent(conn: Connection, *where: Any) -> int:
+    """Credits of attempts that were charged or may have been."""
+    statement = select(func.coalesce(func.sum(_a.c.credits), 0)).where(_a.c.state.in_(CHARGED_ATTEMPTS), *where)
+    return int(conn.execute(statement).scalar_one())
+
+
+def release(ledger: Ledger, intent: Intent) -> None:
+    """reserved → sending, the moment before the last byte goes out. Raises LostClaimError: then it must not go out."""
+    now = ledger.now()
+    with ledger.write() as conn:
+        batches.move(conn, intent.claim.batch_key, State.RESERVED, State.SENDING, now=now, claim=intent.claim)
+        _set_attempt(conn, intent, Attempt.RESERVED, state=Attempt.SENDING, sending_at=now)
+
+
+def not_sent(ledger: Ledger, intent: Intent, size: BucketSize, *, error: str, retry_at: datetime | None) -> None:
+    """reserved → planned: provably not sent. Credits go back and the attempt is not counted."""
+    now = ledger.now()
+    with ledger.write() as conn:
+        _back_to_planned(conn, intent, State.RESERVED, now=now, reason=error, retry_at=retry_at)
+        _set_attempt(conn, intent, Attempt.RESERVED, state=Attempt.NOT_SENT, finished_at=now, error=error)
+        credits.give_back(conn, size, intent.credits, now=now)
+
+
+def refused(
+    ledger: Ledger, intent: Intent, size: BucketSize, *, error: str, request_id: str | None, retry_at: datetime | None
+) -> None:
+    """sending → planned: the API answered that it did not take the batch. Credits go back, not counted."""
+    now = ledger.now()
+    with ledger.write() as conn:
+        _back_to_planned(conn, intent, State.SENDING, now=now, reason=error, retry_at=retry_at)
+        _set_attempt(
+            conn, intent, Attempt.SENDING, state=Attempt.REFUSED, finished_at=now, error=error, request_id=request_id
+        )
+        credits.give_back(conn, size, intent.credits, now=now)
+
+
+def refused_for_good(
+    ledger: Ledger, intent: Intent, size: BucketSize, *, error: str, request_id: str | None
+) -> None:
+    """sending → held: the API refuses these items, and would refuse them again."""
+    now = ledger.now()
+    with ledger.write() as conn:
+        batches.move(
+            conn, intent.claim.batch_key, State.SENDING, State.HELD, now=now, claim=intent.claim,
+            attempts=_b.c.attempts - 1, reason=error, held_from=State.PLANNED,
+        )  # fmt: skip
+        _set_attempt(
+            conn, intent, Attempt.SENDING, state=Attempt.REFUSED, finished_at=now, error=error, request_id=request_id
+        )
+        credits.give_back(conn, size, intent.credits, now=now)
+        manifest.touch(conn)
+
+
+def _back_to_planned(
+    conn: Connection, intent: Intent, frm: State, *, now: datetime, reason: str, retry_at: datetime | None
+) -> None:
+    batches.move(
+        conn, intent.claim.batch_key, frm, State.PLANNED, now=now, claim=intent.claim,
+        attempts=_b.c.attempts - 1, reason=reason, next_attempt_at=retry_at,
+    )  # fmt: skip
+
+
+def submitted(
+    ledger: Ledger, intent: Intent, size: BucketSize, *, vendor_batch_id: str, request_id: str | None
+) -> bool:
+    """Record the API's answer to this attempt. Returns False when it came for a superseded attempt: a double charge.
+
+    A late answer is recorded even after the attempt was declared unconfirmed, whoever owns the batch by then.
+    """
+    now = ledger.now()
+    with ledger.write() as conn:
+        row = batches.get(conn, intent.claim.batch_key)
+        current = row.sequence == intent.sequence and row.state in {State.SENDING, State.UNCONFIRMED}
+        if current:
+            batches.move(
+                conn, row.batch_key, {State.SENDING, State.UNCONFIRMED}, State.SUBMITTED, now=now,
+                vendor_batch_id=vendor_batch_id, progress=0, reason=None, looked_at=None,
+            )  # fmt: skip
+            circuit.closed_by_success(conn)
+            credits.settle(conn, size, level_before=intent.bucket_level, taken_at=intent.reserved_at, now=now)
+            manifest.touch(conn)
+        error = None if current else "accepted after it had been sent again: charged twice"
+        conn.execute(
+            update(_a)
+            .where(_a.c.batch_key == row.batch_key, _a.c.sequence == intent.sequence)
+            .values(state=Attempt.SUBMITTED, submitted_at=now, vendor_batch_id=vendor_batch_id, request_id=request_id,
+                    error=error)
+        )  # fmt: skip
+    return current
+
+
+def unconfirmed(ledger: Ledger, batch_key: str, sequence: int, *, error: str, request_id: str | None = None) -> None:
+    """sending → unconfirmed: it may have arrived. This commit is the fence from which the grace is counted."""
+    now = ledger.now()
+    with ledger.write() as conn:
+        batches.move(conn, batch_key, State.SENDING, State.UNCONFIRMED, now=now, reason=error)
+        conn.execute(
+            update(_a)
+            .where(_a.c.batch_key == batch_key, _a.c.sequence == sequence)
+            .values(state=Attempt.UNCONFIRMED, unconfirmed_at=now, error=error, request_id=request_id)
+        )
+
+
+def adopt(ledger: Ledger, batch_key: str, sequence: int, vendor_batch_id: str) -> None:
+    """unconfirmed → submitted: a batch in the API's list was proved by its ids to be this attempt."""
+    now = ledger.now()
+    with ledger.write() as conn:
+        batches.move(
+            conn, batch_key, State.UNCONFIRMED, State.SUBMITTED, now=now,
+            vendor_batch_id=vendor_batch_id, reason="adopted by its ids", looked_at=None,
+        )  # fmt: skip
+        conn.execute(
+            update(_a)
+            .where(_a.c.batch_key == batch_key, _a.c.sequence == sequence)
+            .values(state=Attempt.SUBMITTED, submitted_at=now, vendor_batch_id=vendor_batch_id)
+        )
+        manifest.touch(conn)
+
+
+def absent(ledger: Ledger, batch_key: str, sequence: int, *, evidence: str, hold: bool, errored: bool) -> None:
+    """unconfirmed → planned (or held): a full list walk, begun late enough, found no live candidate.
+
+    `errored`: a batch in error that may have been ours was listed, so the next charge has the reason batch_error.
+    """
+    now = ledger.now()
+    with ledger.write() as conn:
+        row = batches.get(conn, batch_key)
+        to = State.HELD if hold else State.PLANNED
+        values: dict[str, Any] = {"reason": evidence, "next_attempt_at": None}
+        if hold:
+            values["held_from"] = State.PLANNED
+        if errored:
+            values["next_reason"] = "batch_error"
+        else:
+            values["attempts"] = row.attempts - 1
+        batches.move(conn, batch_key, State.UNCONFIRMED, to, now=now, **values)
+        state = Attempt.ERRORED if errored else Attempt.ABSENT
+        conn.execute(
+            update(_a)
+            .where(_a.c.batch_key == batch_key, _a.c.sequence == sequence)
+            .values(state=state, finished_at=now, error=evidence)
+        )
+        manifest.touch(conn)
+
+
+def recover_dead_senders(ledger: Ledger, size: BucketSize) -> tuple[int, int]:
+    """Under the sender's lock: nobody else can be sending, so what is reserved or sending lost its process.
+
+    reserved → planned, since the last byte was provably never released; sending → unconfirmed. Returns both counts.
+    """
+    unsent, unknown = batches.in_states(ledger, State.RESERVED), batches.in_states(ledger, State.SENDING)
+    for row in unsent:
+        _forget_reservation(ledger, row.batch_key, row.sequence, size)
+    for row in unknown:
+        unconfirmed(ledger, row.batch_key, row.sequence, error="the sending process died before the answer was recorded")
+    return len(unsent), len(unknown)
+
+
+def _forget_reservation(ledger: Ledger, batch_key: str, sequence: int, size: BucketSize) -> None:
+    now = ledger.now()
+    with ledger.write() as conn:
+        batches.move(
+            conn, batch_key, State.RESERVED, State.PLANNED, now=now,
+            attempts=_b.c.attempts - 1, claim_fence=_b.c.claim_fence + 1, claim_owner=None,
+            reason="the sending process died before it sent",
+        )  # fmt: skip
+        row = conn.execute(select(_a).where(_a.c.batch_key == batch_key, _a.c.sequence == sequence)).one()
+        conn.execute(
+            update(_a)
+            .where(_a.c.batch_key == batch_key, _a.c.sequence == sequence)
+            .values(state=Attempt.NOT_SENT, finished_at=now, error="the sending process died before it sent")
+        )
+        credits.give_back(conn, size, row.credits, now=now)
+
+
+def _set_attempt(conn: Connection, intent: Intent, frm: Attempt, **values: Any) -> None:
+    result = conn.execute(
+        update(_a)
+        .where(_a.c.batch_key == intent.claim.batch_key, _a.c.sequence == intent.sequence, _a.c.state == frm)
+        .values(**values)
+    )
+    if result.rowcount != 1:
+        raise LostClaimError(f"batch {intent.claim.batch_key}: attempt {intent.sequence} is not {frm} any more")
+
+
+def retry_at(ledger: Ledger, seconds: float) -> datetime:
+    """The ledger's clock plus `seconds`."""
+    return ledger.now() + timedelta(seconds=seconds)

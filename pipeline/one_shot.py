@@ -1,0 +1,139 @@
+"""`enrich run`: the same jobs and sensors as the daemon's, in one process, until nothing is left to do.
+
+Edge: may import Dagster. Every run, materialisation and check is recorded in the project's instance, so the UI shows
+them. Waiting holds no run: between two looks at the API this process only sleeps.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from pipeline.definitions import build_defs
+from pipeline.flow.publishing import publish_warehouse
+from pipeline.flow.workspace import Workspace
+from pipeline.ledger import batches, sending
+from pipeline.ledger.states import OPEN_STATES, State
+from pipeline.resources import EnrichResource
+from pipeline.runs import PROCESS_TAG, SESSION_TAG, reap_dead_runs
+from pipeline.process import this_process
+from pipeline.sensors import completions, publications, submissions
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_TURN_SECONDS = 0.2
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How it ended: troubles that runs reported, and what stopped it before everything was done, if anything."""
+
+    troubles: list[str] = field(default_factory=list)
+    stopped_by: str | None = None
+
+
+class OneShot:
+    """One go over the data folder. `on_turn` is called after each turn, for progress."""
+
+    def __init__(
+        self, instance: dg.DagsterInstance, resource: EnrichResource, *, on_turn: Callable[[Workspace], None]
+    ) -> None:
+        self.instance = instance
+        self.resource = resource
+        self.on_turn = on_turn
+        self.defs = build_defs(resource)
+        self.outcome = Outcome()
+        self._cursors: dict[str, str | None] = {}
+        self._session = uuid.uuid4().hex[:12]
+
+    def ingest(self, files: Iterable[Path], mapping: Path | None) -> bool:
+        """Read the files; False when one of them could not be read (the others were)."""
+        config = {"files": [str(f.resolve()) for f in files], "mapping": str(mapping.resolve()) if mapping else None}
+        return self._run("ingest", run_config={"ops": {"raw_transactions": {"config": config}}})
+
+    def plan(self) -> bool:
+        """Cut everything that waits into batches."""
+        return self._run("plan", run_config={"ops": {"batch_plan": {"config": {"flush": True}}}})
+
+    def finish(self) -> Outcome:
+        """Send, wait, collect and publish until nothing is left that the pipeline itself can do."""
+        reap_dead_runs(self.instance)
+        with self.resource.workspace() as ws:
+            while self._turn(ws):
+                time.sleep(_TURN_SECONDS)
+            self._publish(ws)
+            self.on_turn(ws)
+        return self.outcome
+
+    def publish(self) -> Outcome:
+        """Publish what there is, for instance after an interruption."""
+        with self.resource.workspace() as ws:
+            self._publish(ws)
+        return self.outcome
+
+    def _turn(self, ws: Workspace) -> bool:
+        """One turn of the sensors. False when everything is done, or nothing can go on."""
+        for sensor in (submissions, completions):
+            self._tick(sensor)
+        self.on_turn(ws)
+        open_rows = batches.in_states(ws.ledger, *OPEN_STATES)
+        if not open_rows:
+            return False
+        if all(row.state == State.PLANNED for row in open_rows):
+            self.outcome.stopped_by = self._obstacle(ws, min(row.rows for row in open_rows))
+        return self.outcome.stopped_by is None
+
+    def _obstacle(self, ws: Workspace, rows: int) -> str | None:
+        with ws.ledger.read() as conn:
+            return sending.obstacle(conn, ws.limits, rows, now=ws.ledger.now(), run_id=self._session)
+
+    def _publish(self, ws: Workspace) -> None:
+        self._tick(publications)
+        # Another process may be publishing, or have asked for it: wait for it by doing it, which is a no-op then.
+        report = publish_warehouse(ws)
+        self.outcome.troubles += report.violations
+
+    def _tick(self, sensor: dg.SensorDefinition) -> None:
+        context = dg.build_sensor_context(
+            instance=self.instance, cursor=self._cursors.get(sensor.name), definitions=self.defs
+        )
+        requests: Any = sensor(context, enrich=self.resource)
+        for request in list(requests):
+            if isinstance(request, dg.RunRequest):
+                name = request.job_name or sensor.job_name
+                self._run(name, tags=request.tags, partition_key=request.partition_key)
+        self._cursors[sensor.name] = context.cursor
+
+    def _run(
+        self,
+        job: str,
+        *,
+        tags: dict[str, str] | None = None,
+        partition_key: str | None = None,
+        run_config: dict[str, Any] | None = None,
+    ) -> bool:
+        result = self.defs.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            run_config={**_QUIET, **(run_config or {})},
+            partition_key=partition_key,
+            tags={**(tags or {}), SESSION_TAG: self._session, PROCESS_TAG: str(this_process())},
+            raise_on_error=False,
+        )
+        if not result.success:
+            self.outcome.troubles.append(f"{job}: {_first_error(result)}")
+        return bool(result.success)
+
+
+def _first_error(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data and data.user_failure_data.description:
+                return data.user_failure_data.description
+            return str(data.error.message if data.error else "failed").strip()
+    return "failed before its first step"

@@ -1,0 +1,83 @@
+"""Who this process is, and whether another one still lives.
+
+Belongs here: the tag by which claims in the ledger and runs in Dagster name their process. Knows neither of them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_STAT_FIELDS_BEFORE_STATE = 2
+_STARTTIME_FIELD = 22  # proc(5), counted from 1
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessTag:
+    """Host, boot, pid and start time: a pid alone is handed out again."""
+
+    host: str
+    boot: str
+    pid: int
+    started: str
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.boot}/{self.pid}/{self.started}"
+
+    @classmethod
+    def parse(cls, text: str) -> ProcessTag | None:
+        """The tag written by `str()`, or None for anything else."""
+        parts = text.split("/")
+        if len(parts) != 4 or not parts[2].isdigit():  # noqa: PLR2004 - the four fields above
+            return None
+        return cls(parts[0], parts[1], int(parts[2]), parts[3])
+
+    def is_dead(self) -> bool:
+        """True only where that is certain: same host, and the boot is over or the process is gone or a zombie.
+
+        For another host the answer is False; its claims end by their own expiry.
+        """
+        if self.host != socket.gethostname():
+            return False
+        if self.boot != _boot_id():
+            return True
+        return _start_time(self.pid) != self.started
+
+
+def this_process() -> ProcessTag:
+    """The tag of the calling process; read afresh after a fork."""
+    pid = os.getpid()
+    return ProcessTag(socket.gethostname(), _boot_id(), pid, _start_time(pid) or "0")
+
+
+@lru_cache(maxsize=1)
+def _boot_id() -> str:
+    try:
+        return _BOOT_ID.read_text().strip()[:8]
+    except OSError:
+        return "no-boot-id"
+
+
+def _start_time(pid: int) -> str | None:
+    """Start time in clock ticks since boot; None when no such process runs (a zombie no longer runs)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return None if Path("/proc/self").exists() or not _signal_reaches(pid) else "0"
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[_STARTTIME_FIELD - _STAT_FIELDS_BEFORE_STATE - 1]
+
+
+def _signal_reaches(pid: int) -> bool:
+    """Whether a process with this pid exists, on systems without /proc."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

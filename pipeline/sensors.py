@@ -1,0 +1,204 @@
+"""Sensors: they look at the ledger and the API, and ask for runs. Edge: may import Dagster.
+
+A tick decides nothing of its own: what is due is asked of the ledger, how it is grouped of `pipeline.dispatch`. No run
+key is used, since one blocks its value for ever; instead the ledger notes until when a requested run may start.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import dagster as dg
+
+from pipeline import dispatch
+from pipeline.api.client import ApiClient
+from pipeline.errors import EnrichError
+from pipeline.flow.inbox import settled_files
+from pipeline.flow.planning import plan_is_due
+from pipeline.flow.recovering import recover
+from pipeline.flow.sweeping import recover_senders
+from pipeline.flow.watching import watch
+from pipeline.flow.workspace import Workspace
+from pipeline.jobs import collect_job, holders_job, ingest_job, plan_job, submit_job, warehouse_job
+from pipeline.ledger import batches as ledger_batches
+from pipeline.ledger import circuit, credits, holders, manifest
+from pipeline.ledger.states import State
+from pipeline.partitions import BATCHES, ensure_partitions, landed_events
+from pipeline.resources import EnrichResource
+from pipeline.runs import reap_dead_runs
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+_RUNNING = dg.DefaultSensorStatus.RUNNING
+
+
+def range_request(job: str, keys: Sequence[str]) -> dg.RunRequest:
+    """A run over one partition, or over a contiguous range of them."""
+    if len(keys) == 1:
+        return dg.RunRequest(job_name=job, partition_key=keys[0])
+    return dg.RunRequest(job_name=job, tags={RANGE_START: keys[0], RANGE_END: keys[-1]})
+
+
+def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
+    """Whether a run of this job waits or works: one at a time is enough for the unpartitioned ones."""
+    return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_UNFINISHED)) > 0
+
+
+@dg.sensor(
+    job=ingest_job,
+    minimum_interval_seconds=5,
+    default_status=_RUNNING,
+    description="Reads a file as soon as it lies still in the inbox; its mapping is the .toml beside it.",
+)
+def inbox(context: dg.SensorEvaluationContext, enrich: EnrichResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    files = settled_files(enrich.settings().inbox_dir)
+    if not files:
+        yield dg.SkipReason("the inbox is empty")
+    elif is_under_way(context.instance, ingest_job.name):
+        yield dg.SkipReason("the inbox is being read")
+    else:
+        yield dg.RunRequest()
+
+
+@dg.sensor(
+    jobs=[plan_job, holders_job, submit_job],
+    minimum_interval_seconds=5,
+    default_status=_RUNNING,
+    description=(
+        "Cuts batches that are due, creates the account holders they name, and sends as many as the API has places"
+        " and credits for. Nothing is sent while the circuit is open."
+    ),
+)
+def submissions(
+    context: dg.SensorEvaluationContext, enrich: EnrichResource
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    with enrich.workspace() as ws:
+        requests = submission_requests(ws, context.instance)
+    yield from requests or [dg.SkipReason("nothing to plan or to send, or no place for it")]
+
+
+def submission_requests(ws: Workspace, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    """Runs that would move planned work towards the API now."""
+    requests = []
+    if plan_is_due(ws) and not is_under_way(instance, plan_job.name):
+        requests.append(dg.RunRequest(job_name=plan_job.name))
+    if holders.wanted(ws.ledger, limit=1) and not is_under_way(instance, holders_job.name):
+        requests.append(dg.RunRequest(job_name=holders_job.name))
+    recover_senders(ws)
+    keys = sendable_now(ws)
+    return requests + _dispatched(ws, instance, submit_job.name, keys)
+
+
+def sendable_now(ws: Workspace) -> list[str]:
+    """Planned batches for which there are places and credits, oldest first; none while the circuit is open.
+
+    An open circuit lets one batch through as a probe when its time has come.
+    """
+    rows = [(row.batch_key, row.rows) for row in ledger_batches.sendable(ws.ledger)]
+    now = ws.ledger.now()
+    with ws.ledger.read() as conn:
+        opened = circuit.opened(conn)
+        free = ws.settings.max_in_flight - ledger_batches.slots_in_use(conn)
+        level = credits.level(conn, ws.bucket, now=now)
+    if opened is not None:
+        free = min(free, 1) if circuit.probe_is_due(opened, now) else 0
+    return dispatch.affordable(rows, slots=free, credits=level)
+
+
+def _dispatched(ws: Workspace, instance: dg.DagsterInstance, job: str, keys: Sequence[str]) -> list[dg.RunRequest]:
+    """Requests for these keys, noted in the ledger before they are made."""
+    if not keys:
+        return []
+    ensure_partitions(instance, keys)
+    grouped = dispatch.ranges(keys, instance.get_dynamic_partitions(BATCHES))
+    ledger_batches.dispatch(ws.ledger, keys, seconds=ws.settings.dispatch_seconds)
+    return [range_request(job, group) for group in grouped]
+
+
+@dg.sensor(
+    job=collect_job,
+    minimum_interval_seconds=5,
+    default_status=_RUNNING,
+    description=(
+        "Watches all open batches with one list call and asks for those that ended. Between two looks lies the poll"
+        " interval; finished batches found earlier are asked for at every tick."
+    ),
+)
+def completions(
+    context: dg.SensorEvaluationContext, enrich: EnrichResource
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    reap_dead_runs(context.instance)
+    looked = float(context.cursor or 0)
+    with enrich.workspace() as ws:
+        report_landed(ws, context.instance)
+        if _is_open(ws) and time.time() - looked >= ws.settings.scaled(ws.settings.poll_interval):
+            with enrich.client(ws) as client:
+                look(ws, client, context)
+            context.update_cursor(str(time.time()))
+        requests = completion_requests(ws, context.instance)
+    yield from requests or [dg.SkipReason("no batch has ended")]
+
+
+def _is_open(ws: Workspace) -> bool:
+    return bool(ledger_batches.in_states(ws.ledger, State.SUBMITTED, State.UNCONFIRMED))
+
+
+def look(ws: Workspace, client: ApiClient, context: dg.SensorEvaluationContext) -> None:
+    """One look at the API. A lookup that fails altogether fails the tick; what is ready is asked for next time."""
+    try:
+        recover(ws, client)
+        report = watch(ws, client)
+    except EnrichError as error:
+        raise dg.Failure(description=str(error)) from error
+    for key, trouble in report.troubles.items():
+        context.log.warning("%s: %s", key, trouble)
+
+
+def completion_requests(ws: Workspace, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    """Runs for the batches that completed or ended in error."""
+    keys = [row.batch_key for row in ledger_batches.collectable(ws.ledger)]
+    return _dispatched(ws, instance, collect_job.name, keys)
+
+
+def report_landed(ws: Workspace, instance: dg.DagsterInstance) -> int:
+    """The outbox: tell Dagster of landings whose run died between the ledger's commit and its own event."""
+    rows = [row for row in ledger_batches.unreported(ws.ledger) if ledger_batches.is_settled(row, ws.ledger.now())]
+    ensure_partitions(instance, [row.batch_key for row in rows])
+    for row in rows:
+        for event in landed_events(row.batch_key, {"rows": row.rows, "version": row.landed_version}):
+            instance.report_runless_asset_event(event)
+    ledger_batches.mark_reported(ws.ledger, {row.batch_key: row.landed_version for row in rows})
+    return len(rows)
+
+
+@dg.sensor(
+    job=warehouse_job,
+    minimum_interval_seconds=5,
+    default_status=_RUNNING,
+    description="Publishes when the manifest is newer than the warehouse that analysts see.",
+)
+def publications(
+    context: dg.SensorEvaluationContext, enrich: EnrichResource
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    with enrich.workspace() as ws:
+        due = publication_is_due(ws) and not is_under_way(context.instance, warehouse_job.name)
+        if due:
+            manifest.dispatch_publish(ws.ledger, ws.ledger.now() + timedelta(seconds=ws.settings.dispatch_seconds))
+    yield dg.RunRequest() if due else dg.SkipReason("the published warehouse is up to date, or being made")
+
+
+def publication_is_due(ws: Workspace) -> bool:
+    """Whether the manifest has moved on since what is published, and no run was asked for lately."""
+    head = manifest.head(ws.ledger)
+    until = head.publish_dispatched_until
+    return head.revision > head.published_revision and (until is None or until <= ws.ledger.now())
+
+
+SENSORS = [inbox, submissions, completions, publications]

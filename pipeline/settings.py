@@ -1,0 +1,153 @@
+"""Every knob of the product: default, unit and reason.
+
+Read from `ENRICH_*` environment variables and from a `.env` file in the working folder; the environment wins.
+Durations that concern the API are given in its own seconds and divided by `speed` where they are used
+(`Settings.scaled`), so that a sandbox that runs sixty times faster is also waited for sixty times shorter.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.errors import ConfigError
+
+API_URLS = {"us": "https://api.ntropy.com", "eu": "https://api.eu.ntropy.com"}
+"""Base URLs by region (Ntropy's OpenAPI document and SDK 5.7.0, ALL_REGIONS)."""
+
+MAX_BATCH_ITEMS = 24_960
+"""Most items in one `POST /v3/batches` (Ntropy's OpenAPI document)."""
+
+SANDBOX = "sandbox"
+
+OWN_SANDBOX_SPEED = 60.0
+"""A sandbox that the product starts by itself answers in seconds where the real API takes minutes."""
+
+
+class Settings(BaseSettings):
+    """The settings of one data folder. Immutable; made once at the edge and handed down."""
+
+    model_config = SettingsConfigDict(env_prefix="ENRICH_", env_file=".env", extra="ignore", frozen=True)
+
+    # -- the account --------------------------------------------------------------------------------------------
+    api_key: SecretStr | None = Field(None, description="Key of the API. None: the sandbox is used.")
+    region: Literal["us", "eu"] = Field("us", description="Region whose base URL is used when none is given.")
+    base_url: str | None = Field(None, description="Base URL of the API, without /v3. Wins over region.")
+    account: str = Field("default", description="Name of the account; stamped on the data folder with the source.")
+    data_dir: Path | None = Field(None, description="Ledger, lake and warehouse of one account. None: data/<source>.")
+    inbox: Path = Field(Path("inbox"), description="Where files are dropped for the sensors to pick up.")
+    ledger_url: str | None = Field(None, description="SQLAlchemy URL of the ledger. None: SQLite in data_dir.")
+
+    # -- cutting batches ----------------------------------------------------------------------------------------
+    batch_size: int = Field(5_000, ge=1, le=MAX_BATCH_ITEMS, description="Items per batch: results stay near 10 MB.")
+    batch_size_bulk: int = Field(MAX_BATCH_ITEMS, ge=1, le=MAX_BATCH_ITEMS, description="The same for a backlog.")
+    bulk_threshold: int = Field(50_000, ge=1, description="More rows waiting than this: cut bulk-sized batches.")
+    batch_max_age: float = Field(900, ge=0, description="Seconds after which a small remainder is cut as well.")
+
+    # -- limits of the API (planned for the smaller of the documented figures) ----------------------------------
+    max_in_flight: int = Field(10, ge=1, description="Batches processing at once per key (documented: 10).")
+    credits_capacity: int = Field(50_000, ge=1, description="Size of the credit bucket (documented: 50,000).")
+    credits_per_second: float = Field(500, gt=0, description="Refill of the credit bucket (documented: 500/s).")
+    rate_limit_share: float = Field(0.5, gt=0, le=1, description="Share of the documented calls/s that is used.")
+
+    # -- time-outs and cadences, seconds ------------------------------------------------------------------------
+    connect_timeout: float = Field(10, gt=0, description="Connecting to the API.")
+    read_timeout: float = Field(60, gt=0, description="Silence on a connection; results of big batches take long.")
+    post_timeout: float = Field(300, gt=0, description="One whole batch POST, body and answer together.")
+    poll_interval: float = Field(15, gt=0, description="Between two looks at the open batches.")
+    claim_seconds: float = Field(60, gt=0, description="How long a step owns a batch without a heartbeat.")
+    dispatch_seconds: float = Field(120, gt=0, description="How long a requested run may take to start.")
+
+    # -- failures -----------------------------------------------------------------------------------------------
+    grace: float = Field(1_800, ge=0, description="Longest late arrival plus list lag of a batch (30 min).")
+    resend: Literal["auto", "never"] = Field("auto", description="never: hold instead of sending again.")
+    max_attempts: int = Field(3, ge=1, description="Times a batch that ends in error is sent before it is held.")
+    backoff_base: float = Field(60, ge=0, description="First back-off after an error batch; doubles, with jitter.")
+    backoff_max: float = Field(3_600, ge=0, description="Longest back-off.")
+    probe_seconds: float = Field(300, ge=0, description="How long an open circuit waits before one batch may try.")
+    spend_cap_run: int | None = Field(None, ge=0, description="Most credits one run may spend.")
+    spend_cap_day: int | None = Field(None, ge=0, description="Most credits a UTC day may cost.")
+    spend_cap_month: int | None = Field(None, ge=0, description="Most credits a UTC month may cost.")
+
+    # -- the sandbox --------------------------------------------------------------------------------------------
+    time_scale: float | None = Field(None, gt=0, description="How much faster the sandbox runs. None: 60, or 1 if real.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_trailing_slash(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            msg = f"base_url must start with http:// or https://, not {value!r}"
+            raise ValueError(msg)
+        return value.rstrip("/").removesuffix("/v3")
+
+    @field_validator("api_key")
+    @classmethod
+    def _empty_key_is_none(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value and value.get_secret_value().strip() else None
+
+    @cached_property
+    def wants_own_sandbox(self) -> bool:
+        """True when neither a key nor a base URL is set: the product then starts its own sandbox."""
+        return self.api_key is None and self.base_url is None
+
+    @cached_property
+    def url(self) -> str:
+        """The API's base URL, without /v3."""
+        return self.base_url or API_URLS[self.region]
+
+    @cached_property
+    def source(self) -> str:
+        """`sandbox` for a loopback address, otherwise the host: what `transactions.source` says."""
+        if self.wants_own_sandbox:
+            return SANDBOX
+        host = urlsplit(self.url).hostname or ""
+        return SANDBOX if host in {"127.0.0.1", "localhost", "::1"} else host
+
+    @cached_property
+    def key(self) -> str:
+        """The API key. The sandbox takes any; a real host without one is refused here, before anything is sent."""
+        if self.api_key is not None:
+            return self.api_key.get_secret_value()
+        if self.source == SANDBOX:
+            return "sandbox-key"
+        raise ConfigError("no API key is set", hint="Set ENRICH_API_KEY, or unset ENRICH_BASE_URL to use the sandbox.")
+
+    @cached_property
+    def ledger(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        return self.ledger_url or f"sqlite:///{self.home / 'ledger' / 'ledger.sqlite'}"
+
+    @cached_property
+    def home(self) -> Path:
+        """The data folder, absolute: views in the warehouse hold absolute paths."""
+        if self.data_dir is not None:
+            return self.data_dir.expanduser().resolve()
+        # A folder of its own for each account, so that a first real key never meets the sandbox's answers.
+        account = "" if self.account == "default" else f"-{self.account}"
+        return Path("data", f"{self.source}{account}").resolve()
+
+    @cached_property
+    def speed(self) -> float:
+        """How much faster than the real API's the clock of the API in use runs: 1 for a real one, always."""
+        if self.source != SANDBOX:
+            if self.time_scale not in {None, 1}:
+                raise ConfigError("a real API keeps real time", hint="Unset ENRICH_TIME_SCALE; it is for the sandbox.")
+            return 1
+        return self.time_scale or (OWN_SANDBOX_SPEED if self.wants_own_sandbox else 1)
+
+    @cached_property
+    def inbox_dir(self) -> Path:
+        """The inbox, absolute."""
+        return self.inbox.expanduser().resolve()
+
+    def scaled(self, seconds: float) -> float:
+        """Real seconds on the sandbox's clock."""
+        return seconds / self.speed
