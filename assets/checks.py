@@ -5,11 +5,11 @@ from datetime import timedelta
 import dagster as dg
 
 from pipeline.flow.health import health
-from pipeline.resources import EnrichResource
+from pipeline.resources import Enrich
 
 
 @dg.asset_check(asset="batch_submissions", description="No batch is under way for longer than six hours.")
-def nothing_overdue(enrich: EnrichResource) -> dg.AssetCheckResult:
+def nothing_overdue(enrich: Enrich) -> dg.AssetCheckResult:
     with enrich.workspace() as ws:
         report = health(ws, overdue_after=timedelta(hours=6))
     return dg.AssetCheckResult(
@@ -20,7 +20,7 @@ def nothing_overdue(enrich: EnrichResource) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(asset="batch_submissions", description="Nothing waits for a person: no batch held, circuit closed.")
-def nothing_held(enrich: EnrichResource) -> dg.AssetCheckResult:
+def nothing_held(enrich: Enrich) -> dg.AssetCheckResult:
     with enrich.workspace() as ws:
         report = health(ws, overdue_after=timedelta(hours=6))
     return dg.AssetCheckResult(
@@ -35,7 +35,7 @@ def nothing_held(enrich: EnrichResource) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(asset="batch_results", description="Every item that was sent has a readable result of its own.")
-def results_complete(enrich: EnrichResource) -> dg.AssetCheckResult:
+def results_complete(enrich: Enrich) -> dg.AssetCheckResult:
     with enrich.workspace() as ws:
         report = health(ws, overdue_after=timedelta(hours=6))
     return dg.AssetCheckResult(

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from pipeline.flow.holder_sync import sync_holders
-from pipeline.resources import EnrichResource
+from pipeline.resources import Enrich
 from pipeline.runs import known_troubles, mark_run
 
 
@@ -17,7 +17,7 @@ from pipeline.runs import known_troubles, mark_run
         " confirmed. Without a holder the API gives no category."
     ),
 )
-def account_holders(context: dg.AssetExecutionContext, enrich: EnrichResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def account_holders(context: dg.AssetExecutionContext, enrich: Enrich) -> dg.MaterializeResult:  # type: ignore[type-arg]
     mark_run(context)
     with known_troubles(), enrich.workspace() as ws, enrich.client(ws) as client:
         report = sync_holders(ws, client)

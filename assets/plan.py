@@ -4,7 +4,7 @@ import dagster as dg
 
 from pipeline.flow.planning import plan
 from pipeline.partitions import ensure_partitions
-from pipeline.resources import EnrichResource
+from pipeline.resources import Enrich
 from pipeline.runs import known_troubles, mark_run
 
 
@@ -24,7 +24,7 @@ class PlanConfig(dg.Config):
         " exactly the items that are sent, and a partition of the assets below."
     ),
 )
-def batch_plan(context: dg.AssetExecutionContext, config: PlanConfig, enrich: EnrichResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def batch_plan(context: dg.AssetExecutionContext, config: PlanConfig, enrich: Enrich) -> dg.MaterializeResult:  # type: ignore[type-arg]
     mark_run(context)
     with known_troubles(), enrich.workspace() as ws:
         report = plan(ws, flush=config.flush)

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from pipeline.flow.inbox import Ingestion, ingest_files, ingest_inbox
-from pipeline.resources import EnrichResource
+from pipeline.resources import Enrich
 from pipeline.runs import mark_run
 
 
@@ -26,7 +26,7 @@ class IngestConfig(dg.Config):
     ),
 )
 def raw_transactions(
-    context: dg.AssetExecutionContext, config: IngestConfig, enrich: EnrichResource
+    context: dg.AssetExecutionContext, config: IngestConfig, enrich: Enrich
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     mark_run(context)
     with enrich.workspace() as ws:

@@ -5,11 +5,12 @@ from typing import Any
 
 import dagster as dg
 
+from pipeline.crashpoints import point
 from pipeline.flow.collecting import CollectReport, Landed, collect
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches as ledger_batches
 from pipeline.partitions import LANDED_ASSETS, batches, landed_events
-from pipeline.resources import EnrichResource
+from pipeline.resources import Enrich
 from pipeline.runs import known_troubles, mark_run
 
 _DESCRIPTIONS = {
@@ -37,11 +38,12 @@ def _spec(name: str) -> dg.AssetSpec:
     specs=[_spec(name) for name in LANDED_ASSETS],
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
-def collected_batches(context: dg.AssetExecutionContext, enrich: EnrichResource) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+def collected_batches(context: dg.AssetExecutionContext, enrich: Enrich) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
     mark_run(context)
     keys = list(context.partition_keys)
     with known_troubles(), enrich.workspace() as ws, enrich.client(ws) as client:
         report = collect(ws, client, keys)
+        point("collect.before_event")
         _log_landed(context, ws, keys, report)
     for key, why in report.retried.items():
         context.log_event(dg.AssetObservation("batch_results", partition=key, metadata={"sent again": why}))

@@ -7,7 +7,7 @@ import dagster as dg
 from pipeline.flow.submitting import SubmitReport, submit
 from pipeline.ledger import batches as ledger_batches
 from pipeline.partitions import batches, materialization
-from pipeline.resources import EnrichResource
+from pipeline.resources import Enrich
 from pipeline.runs import SESSION_TAG, known_troubles, mark_run
 
 
@@ -29,7 +29,7 @@ from pipeline.runs import SESSION_TAG, known_troubles, mark_run
     ],
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
-def batch_submissions(context: dg.AssetExecutionContext, enrich: EnrichResource) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+def batch_submissions(context: dg.AssetExecutionContext, enrich: Enrich) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
     mark_run(context)
     keys = list(context.partition_keys)
     with known_troubles(), enrich.workspace() as ws, enrich.client(ws) as client:
@@ -38,7 +38,12 @@ def batch_submissions(context: dg.AssetExecutionContext, enrich: EnrichResource)
     for key, row in rows.items():
         # Keys that were sent before are logged again: a failed range run would paint them red otherwise.
         if key in report.submitted or (report.failed and row.vendor_batch_id):
-            metadata = {"rows": row.rows, "credits": row.rows, "attempt": row.attempts, "vendor_batch_id": row.vendor_batch_id}
+            metadata = {
+                "rows": row.rows,
+                "credits": row.rows,
+                "attempt": row.attempts,
+                "vendor_batch_id": row.vendor_batch_id,
+            }
             context.log_event(materialization("batch_submissions", key, metadata))
     _raise_failures(context, report)
     yield from ()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from pipeline.flow.publishing import PublishReport, publish_warehouse
-from pipeline.resources import EnrichResource
+from pipeline.resources import Enrich
 from pipeline.runs import known_troubles, mark_run
 
 
@@ -38,7 +38,7 @@ from pipeline.runs import known_troubles, mark_run
     ],
 )
 def warehouse(
-    context: dg.AssetExecutionContext, enrich: EnrichResource
+    context: dg.AssetExecutionContext, enrich: Enrich
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
     mark_run(context)
     with known_troubles(), enrich.workspace() as ws:

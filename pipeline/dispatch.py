@@ -10,17 +10,17 @@ from collections.abc import Iterable, Sequence
 MAX_KEYS_PER_RUN = 250
 
 
-def affordable(planned: Iterable[tuple[str, int]], *, slots: int, credits: float) -> list[str]:
-    """The first planned batches, (key, rows) in order, for which slots and credits are there.
+def affordable(planned: Iterable[tuple[str, int]], *, slots: int, level: float) -> list[str]:
+    """The first planned batches, (key, rows) in order, for which slots and credits (`level`) are there.
 
     Stops at the first that does not fit, so that a big batch is not overtaken for ever by small ones.
     """
-    chosen = []
+    chosen: list[str] = []
     for key, rows in planned:
-        if len(chosen) >= slots or rows > credits:
+        if len(chosen) >= slots or rows > level:
             break
         chosen.append(key)
-        credits -= rows
+        level -= rows
     return chosen
 
 

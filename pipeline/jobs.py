@@ -1,11 +1,13 @@
 """Jobs and schedules. Edge: may import Dagster. What the steps do is in `pipeline/flow`."""
 
+from typing import Any
+
 import dagster as dg
 
 from pipeline.flow.inbox import settled_files
 from pipeline.flow.sweeping import sweep
 from pipeline.partitions import LANDED_ASSETS
-from pipeline.resources import EnrichResource
+from pipeline.resources import Enrich
 from pipeline.runs import known_troubles, mark_run, reap_dead_runs
 
 ingest_job = dg.define_asset_job(
@@ -32,7 +34,7 @@ warehouse_job = dg.define_asset_job(
 
 
 @dg.op
-def sweep_up(context: dg.OpExecutionContext, enrich: EnrichResource) -> None:
+def sweep_up(context: dg.OpExecutionContext, enrich: Enrich) -> None:
     """End runs of dead processes, decide unconfirmed batches, and remove files that no revision refers to."""
     mark_run(context)
     reaped = reap_dead_runs(context.instance)
@@ -46,8 +48,7 @@ def sweep_job() -> None:
     sweep_up()
 
 
-JOBS = [ingest_job, plan_job, holders_job, submit_job, collect_job, warehouse_job, sweep_job]
-BY_NAME = ("ingest", "plan", "account_holder_sync", "submit", "collect", "publish", "sweep")
+JOBS: list[Any] = [ingest_job, plan_job, holders_job, submit_job, collect_job, warehouse_job, sweep_job]
 
 
 @dg.schedule(
@@ -56,7 +57,7 @@ BY_NAME = ("ingest", "plan", "account_holder_sync", "submit", "collect", "publis
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Reads what lies in the inbox, in case that the inbox sensor is off.",
 )
-def ingest_schedule(enrich: EnrichResource) -> dg.RunRequest | dg.SkipReason:
+def ingest_schedule(enrich: Enrich) -> dg.RunRequest | dg.SkipReason:
     if not settled_files(enrich.settings().inbox_dir):
         return dg.SkipReason("the inbox is empty")
     return dg.RunRequest()

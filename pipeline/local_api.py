@@ -13,7 +13,9 @@ from pathlib import Path
 
 import httpx
 
+from pipeline.errors import ConfigError
 from pipeline.sandbox.config import SandboxConfig
+from pipeline.sandbox.errors import SandboxError
 from pipeline.sandbox.process import SandboxProcess
 from pipeline.settings import Settings
 
@@ -47,7 +49,10 @@ def start_sandbox(settings: Settings, config: SandboxConfig | None = None) -> Sa
     folder = sandbox_dir(settings)
     folder.mkdir(parents=True, exist_ok=True)
     process = SandboxProcess(folder, config or SandboxConfig(time_scale=settings.speed))
-    return process.start()
+    try:
+        return process.start()
+    except SandboxError as error:
+        raise ConfigError(str(error), hint="Its state is in the data folder; see `enrich sandbox --help-all`.") from error
 
 
 def sandbox_dir(settings: Settings) -> Path:

@@ -20,9 +20,9 @@ from pipeline.flow.publishing import publish_warehouse
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches, sending
 from pipeline.ledger.states import OPEN_STATES, State
+from pipeline.process import this_process
 from pipeline.resources import EnrichResource
 from pipeline.runs import PROCESS_TAG, SESSION_TAG, reap_dead_runs
-from pipeline.process import this_process
 from pipeline.sensors import completions, publications, submissions
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -105,8 +105,11 @@ class OneShot:
         requests: Any = sensor(context, enrich=self.resource)
         for request in list(requests):
             if isinstance(request, dg.RunRequest):
-                name = request.job_name or sensor.job_name
-                self._run(name, tags=request.tags, partition_key=request.partition_key)
+                self._run(
+                    request.job_name or sensor.job_name or "",
+                    tags=dict(request.tags),
+                    partition_key=request.partition_key,
+                )
         self._cursors[sensor.name] = context.cursor
 
     def _run(

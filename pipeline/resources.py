@@ -5,24 +5,24 @@ Edge: may import Dagster. The settings come from the environment; tests and the 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import dagster as dg
 
 from pipeline.api.client import ApiClient
 from pipeline.flow.workspace import Workspace, open_workspace
 from pipeline.local_api import api_url
-from pipeline.settings import Settings
+from pipeline.settings import Settings, load_settings
 
 
-class EnrichResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # the type argument is what it provides: itself
-    """Opens the data folder of one account. `overrides` win over the environment's settings."""
+class EnrichResource:
+    """Opens the data folder of one account. A plain object: a key must never show up in a resource's configuration."""
 
-    overrides: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies the default
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
 
     def settings(self) -> Settings:
-        """The settings in force."""
-        return Settings(**self.overrides)
+        """The settings in force. Raises ConfigError that names the setting for one that cannot be used."""
+        return self._settings or load_settings()
 
     @contextmanager
     def workspace(self) -> Iterator[Workspace]:
@@ -47,3 +47,7 @@ class EnrichResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # the 
             time_scale=s.speed,
         ) as client:
             yield client
+
+
+Enrich = dg.ResourceParam[EnrichResource]
+"""How assets and sensors ask for it."""

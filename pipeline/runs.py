@@ -37,7 +37,9 @@ def reap_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
         tag = ProcessTag.parse(run.tags.get(PROCESS_TAG, ""))
         if tag is not None and tag.is_dead():
-            instance.report_run_failed(run, f"its process ({tag.pid}) died; what it did not finish is done by another run")
+            instance.report_run_failed(
+                run, f"its process ({tag.pid}) died; what it did not finish is done by another run"
+            )
             reaped.append(run.run_id)
     return reaped
 

@@ -21,10 +21,11 @@ from pipeline.flow.watching import watch
 from pipeline.flow.workspace import Workspace
 from pipeline.jobs import collect_job, holders_job, ingest_job, plan_job, submit_job, warehouse_job
 from pipeline.ledger import batches as ledger_batches
-from pipeline.ledger import circuit, credits, holders, manifest
+from pipeline.ledger import circuit, holders, manifest
+from pipeline.ledger import credits as bucket
 from pipeline.ledger.states import State
 from pipeline.partitions import BATCHES, ensure_partitions, landed_events
-from pipeline.resources import EnrichResource
+from pipeline.resources import Enrich
 from pipeline.runs import reap_dead_runs
 
 RANGE_START = "dagster/asset_partition_range_start"
@@ -57,7 +58,7 @@ def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
     default_status=_RUNNING,
     description="Reads a file as soon as it lies still in the inbox; its mapping is the .toml beside it.",
 )
-def inbox(context: dg.SensorEvaluationContext, enrich: EnrichResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def inbox(context: dg.SensorEvaluationContext, enrich: Enrich) -> Iterator[dg.RunRequest | dg.SkipReason]:
     files = settled_files(enrich.settings().inbox_dir)
     if not files:
         yield dg.SkipReason("the inbox is empty")
@@ -76,12 +77,12 @@ def inbox(context: dg.SensorEvaluationContext, enrich: EnrichResource) -> Iterat
         " and credits for. Nothing is sent while the circuit is open."
     ),
 )
-def submissions(
-    context: dg.SensorEvaluationContext, enrich: EnrichResource
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def submissions(context: dg.SensorEvaluationContext, enrich: Enrich) -> Iterator[dg.RunRequest | dg.SkipReason]:
     with enrich.workspace() as ws:
         requests = submission_requests(ws, context.instance)
-    yield from requests or [dg.SkipReason("nothing to plan or to send, or no place for it")]
+    yield from requests
+    if not requests:
+        yield dg.SkipReason("nothing to plan or to send, or no place for it")
 
 
 def submission_requests(ws: Workspace, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
@@ -106,10 +107,10 @@ def sendable_now(ws: Workspace) -> list[str]:
     with ws.ledger.read() as conn:
         opened = circuit.opened(conn)
         free = ws.settings.max_in_flight - ledger_batches.slots_in_use(conn)
-        level = credits.level(conn, ws.bucket, now=now)
+        level = bucket.level(conn, ws.bucket, now=now)
     if opened is not None:
         free = min(free, 1) if circuit.probe_is_due(opened, now) else 0
-    return dispatch.affordable(rows, slots=free, credits=level)
+    return dispatch.affordable(rows, slots=free, level=level)
 
 
 def _dispatched(ws: Workspace, instance: dg.DagsterInstance, job: str, keys: Sequence[str]) -> list[dg.RunRequest]:
@@ -131,9 +132,7 @@ def _dispatched(ws: Workspace, instance: dg.DagsterInstance, job: str, keys: Seq
         " interval; finished batches found earlier are asked for at every tick."
     ),
 )
-def completions(
-    context: dg.SensorEvaluationContext, enrich: EnrichResource
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def completions(context: dg.SensorEvaluationContext, enrich: Enrich) -> Iterator[dg.RunRequest | dg.SkipReason]:
     reap_dead_runs(context.instance)
     looked = float(context.cursor or 0)
     with enrich.workspace() as ws:
@@ -143,7 +142,9 @@ def completions(
                 look(ws, client, context)
             context.update_cursor(str(time.time()))
         requests = completion_requests(ws, context.instance)
-    yield from requests or [dg.SkipReason("no batch has ended")]
+    yield from requests
+    if not requests:
+        yield dg.SkipReason("no batch has ended")
 
 
 def _is_open(ws: Workspace) -> bool:
@@ -185,7 +186,7 @@ def report_landed(ws: Workspace, instance: dg.DagsterInstance) -> int:
     description="Publishes when the manifest is newer than the warehouse that analysts see.",
 )
 def publications(
-    context: dg.SensorEvaluationContext, enrich: EnrichResource
+    context: dg.SensorEvaluationContext, enrich: Enrich
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     with enrich.workspace() as ws:
         due = publication_is_due(ws) and not is_under_way(context.instance, warehouse_job.name)

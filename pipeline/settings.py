@@ -7,12 +7,11 @@ Durations that concern the API are given in its own seconds and divided by `spee
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import ConfigError
@@ -75,7 +74,9 @@ class Settings(BaseSettings):
     spend_cap_month: int | None = Field(None, ge=0, description="Most credits a UTC month may cost.")
 
     # -- the sandbox --------------------------------------------------------------------------------------------
-    time_scale: float | None = Field(None, gt=0, description="How much faster the sandbox runs. None: 60, or 1 if real.")
+    time_scale: float | None = Field(
+        None, gt=0, description="How much faster the sandbox runs. None: 60, or 1 if real."
+    )
 
     @field_validator("base_url")
     @classmethod
@@ -93,17 +94,17 @@ class Settings(BaseSettings):
     def _empty_key_is_none(cls, value: SecretStr | None) -> SecretStr | None:
         return value if value and value.get_secret_value().strip() else None
 
-    @cached_property
+    @property
     def wants_own_sandbox(self) -> bool:
         """True when neither a key nor a base URL is set: the product then starts its own sandbox."""
         return self.api_key is None and self.base_url is None
 
-    @cached_property
+    @property
     def url(self) -> str:
         """The API's base URL, without /v3."""
         return self.base_url or API_URLS[self.region]
 
-    @cached_property
+    @property
     def source(self) -> str:
         """`sandbox` for a loopback address, otherwise the host: what `transactions.source` says."""
         if self.wants_own_sandbox:
@@ -111,7 +112,7 @@ class Settings(BaseSettings):
         host = urlsplit(self.url).hostname or ""
         return SANDBOX if host in {"127.0.0.1", "localhost", "::1"} else host
 
-    @cached_property
+    @property
     def key(self) -> str:
         """The API key. The sandbox takes any; a real host without one is refused here, before anything is sent."""
         if self.api_key is not None:
@@ -120,12 +121,12 @@ class Settings(BaseSettings):
             return "sandbox-key"
         raise ConfigError("no API key is set", hint="Set ENRICH_API_KEY, or unset ENRICH_BASE_URL to use the sandbox.")
 
-    @cached_property
+    @property
     def ledger(self) -> str:
         """SQLAlchemy URL of the ledger."""
         return self.ledger_url or f"sqlite:///{self.home / 'ledger' / 'ledger.sqlite'}"
 
-    @cached_property
+    @property
     def home(self) -> Path:
         """The data folder, absolute: views in the warehouse hold absolute paths."""
         if self.data_dir is not None:
@@ -134,7 +135,7 @@ class Settings(BaseSettings):
         account = "" if self.account == "default" else f"-{self.account}"
         return Path("data", f"{self.source}{account}").resolve()
 
-    @cached_property
+    @property
     def speed(self) -> float:
         """How much faster than the real API's the clock of the API in use runs: 1 for a real one, always."""
         if self.source != SANDBOX:
@@ -143,7 +144,7 @@ class Settings(BaseSettings):
             return 1
         return self.time_scale or (OWN_SANDBOX_SPEED if self.wants_own_sandbox else 1)
 
-    @cached_property
+    @property
     def inbox_dir(self) -> Path:
         """The inbox, absolute."""
         return self.inbox.expanduser().resolve()
@@ -151,3 +152,16 @@ class Settings(BaseSettings):
     def scaled(self, seconds: float) -> float:
         """Real seconds on the sandbox's clock."""
         return seconds / self.speed
+
+
+def load_settings(**given: Any) -> Settings:
+    """The settings, with those of `given` that are not None winning over the environment.
+
+    Raises ConfigError that names the setting for a value that cannot be used.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigError(f"ENRICH_{name}: {first['msg']}") from error

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pipeline.api.client import ApiClient
 from pipeline.api.errors import ApiError
 from pipeline.api.results import read_results
+from pipeline.crashpoints import point
 from pipeline.flow.landing import Landing, Stamp, build
 from pipeline.flow.submitting import backoff
 from pipeline.flow.workspace import Workspace
@@ -103,7 +104,9 @@ def land(ws: Workspace, client: ApiClient, claim: Claim) -> Landed:
     with ws.scratch() as scratch:
         path = scratch / "results.json"
         download = client.download_results(row.vendor_batch_id, path)
+        point("collect.after_download")
         archived = archive.archive_file(ws.archive, path, name=f"results-{key}-{row.sequence}.json")
+        point("collect.after_archive")
         document = read_results(path)
     with ws.ledger.read() as conn:
         (plan_file,) = manifest.live(conn, "plan", batch_key=key)
@@ -111,9 +114,9 @@ def land(ws: Workspace, client: ApiClient, claim: Claim) -> Landed:
     version = (row.landed_version or 0) + 1
     landing = build(plan, document.items, Stamp(key, version, ws.settings.source, ws.ledger.now()))
     added = _write(ws, key, version, landing)
-    outcomes.land(
-        ws.ledger, claim, add=added, remove=[plan_file.path], version=version, archive_path=archived.path
-    )
+    point("collect.after_write")
+    outcomes.land(ws.ledger, claim, add=added, remove=[plan_file.path], version=version, archive_path=archived.path)
+    point("collect.after_commit")
     waited = (ws.ledger.now() - row.state_since).total_seconds()
     return Landed(
         plan.height, version, landing.counts, landing.intermediaries.height, waited, download.bytes, landing.problems

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pipeline.api.client import ApiClient
 from pipeline.api.errors import BadValue
+from pipeline.crashpoints import point
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import holders
 
@@ -50,6 +51,7 @@ def _confirm(ws: Workspace, client: ApiClient, holder_id: str, type_: str, repor
     try:
         client.create_account_holder(holder_id, type_)
         report.created += 1
+        point("holders.after_create")
     except BadValue:
         there = client.get_account_holder(holder_id)
         if there.type != type_:

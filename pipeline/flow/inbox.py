@@ -58,7 +58,7 @@ def settled_files(inbox: Path) -> list[Path]:
 
 
 def ingest_inbox(ws: Workspace) -> Ingestion:
-    """Ingest what lies in the inbox. Killed between commit and move, the next call finds the file known and moves it."""
+    """Ingest what lies in the inbox. Killed before the move, the next call finds the file known."""
     done = Ingestion()
     inbox = ws.settings.inbox_dir
     for path in settled_files(inbox):

@@ -13,6 +13,7 @@ import duckdb
 import polars as pl
 from sqlalchemy import Connection, insert, select
 
+from pipeline.crashpoints import point
 from pipeline.errors import ConfigError, ConflictError
 from pipeline.flow.workspace import Workspace
 from pipeline.ingest.mapping import Mapping
@@ -62,7 +63,7 @@ def ingest_file(ws: Workspace, path: Path, mapping: Mapping | None) -> FileRepor
         known = _known_file(ws, read)
         if known is not None:
             return known
-        archived = archive.archive_file(ws.archive, staged, name=f"source-{read.file_id}{path.suffix}")
+        archived = archive.archive_file(ws.archive, staged, name=f"source-{read.file_id}")
         for _ in range(_TRIES):
             try:
                 return _commit(ws, read, scratch, archived.path)
@@ -99,6 +100,7 @@ def _commit(ws: Workspace, read: Ingested, scratch: Path, archive_path: str) -> 
     rejected = pl.concat([read.rejected, conflicts]).sort("record_number")
     new = accepted.filter(~pl.col("repeat")).select(tables.WAITING.names)
     added = _write(ws, read, accepted, rejected, new)
+    point("ingest.before_commit")
     with ws.ledger.write() as conn:
         revision = manifest.commit(
             conn, add=added, now=ws.ledger.now(), read_revision=read_revision, unchanged=("raw_transactions",)
@@ -106,6 +108,7 @@ def _commit(ws: Workspace, read: Ingested, scratch: Path, archive_path: str) -> 
         repeats = accepted.height - new.height
         _record(conn, ws, read, revision, accepted.height, repeats, rejected.height, archive_path)
         holders.want(conn, _holders_of(new), now=ws.ledger.now())
+    point("ingest.after_commit")
     return FileReport(
         read.file_id, read.source_file, read.records, accepted.height, repeats, rejected.height,
         known_before=False, facts=read.facts, warnings=read.warnings,

@@ -85,7 +85,9 @@ def _by_id(decoded: list[DecodedItem], planned: set[str]) -> tuple[dict[str, Dec
     return by_id, problems
 
 
-def _row(decoded: DecodedItem | None, transaction_id: str, stamp: Stamp) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
+def _row(
+    decoded: DecodedItem | None, transaction_id: str, stamp: Stamp
+) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
     row: dict[str, Any] = dict.fromkeys(_ENRICHED)
     if decoded is None or decoded.item is None:
         row["error_code"] = RESULT_MISSING if decoded is None else RESULT_UNREADABLE
@@ -129,5 +131,5 @@ def _parties(item: EnrichedTransaction, transaction_id: str, stamp: Stamp) -> li
             parent.id if (parent := party.parent) else None, parent.name if parent else None,
             parent.website if parent else None, stamp.batch_key, stamp.version,
         )
-        for position, party in enumerate(item.entities.intermediaries)
+        for position, party in enumerate(item.entities.intermediaries or ())
     ]  # fmt: skip

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, cast
 
 import polars as pl
 from sqlalchemy.exc import IntegrityError as DatabaseConflict
 
+from pipeline.crashpoints import point
 from pipeline.errors import ConflictError
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files, tables
@@ -74,7 +76,6 @@ def _plan_once(ws: Workspace, *, flush: bool) -> PlanReport:
     if not waiting:
         return PlanReport({}, 0)
     now = ws.ledger.now()
-    # Age counts from when the oldest file of waiting rows was first added; a remainder keeps its rows' own time.
     sizes = cuts(waiting, _age(ws, live, now), ws.settings, flush=flush)
     if not sizes:
         return PlanReport({}, waiting)
@@ -84,32 +85,30 @@ def _plan_once(ws: Workspace, *, flush: bool) -> PlanReport:
     rest = rows.slice(sum(sizes))
     if rest.height:
         added.append(_as_new_file(files.write_table(ws.lake, tables.WAITING, rest, stem=f"rest-{seq:08d}"), "waiting"))
+    point("plan.before_commit")
     with ws.ledger.write() as conn:
         manifest.commit(conn, add=added, remove=[row.path for row in live], now=now)
         batches.insert_batches(conn, new, now=now)
+    point("plan.after_commit")
     return PlanReport({batch.batch_key: batch.rows for batch in new}, rest.height)
 
 
-def _age(ws: Workspace, live: list, now: datetime) -> float:
-    oldest = min(
-        files.read_table(ws.lake, [row.path], columns=["ingested_at"])["ingested_at"].min()  # type: ignore[type-var]
-        for row in live
-    )
-    return (now - oldest).total_seconds()  # type: ignore[operator]
+def _age(ws: Workspace, live: list[Any], now: datetime) -> float:
+    times = files.read_table(ws.lake, [row.path for row in live], columns=["ingested_at"])["ingested_at"]
+    oldest = cast("datetime", times.min())
+    return (now - oldest).total_seconds()
 
 
-def _write_plans(
-    ws: Workspace, rows: pl.DataFrame, sizes: list[int], seq: int
-) -> tuple[list[NewBatch], list[NewFile]]:
+def _write_plans(ws: Workspace, rows: pl.DataFrame, sizes: list[int], seq: int) -> tuple[list[NewBatch], list[NewFile]]:
     new, added, start = [], [], 0
     for offset, size in enumerate(sizes):
         part = rows.slice(start, size)
         start += size
         items_hash = hash_items(part)
         key = f"{seq + offset:08d}-{items_hash[:8]}"
-        frame = part.with_columns(
-            batch_key=pl.lit(key), position=pl.int_range(part.height, dtype=pl.Int64)
-        ).select(tables.PLAN.names)
+        frame = part.with_columns(batch_key=pl.lit(key), position=pl.int_range(part.height, dtype=pl.Int64)).select(
+            tables.PLAN.names
+        )
         written = files.write_table(ws.lake, tables.PLAN, frame, stem=key)
         added.append(_as_new_file(written, "plan", key))
         new.append(

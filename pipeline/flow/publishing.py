@@ -23,7 +23,7 @@ from pipeline.lake.snapshot import Snapshot
 from pipeline.ledger import manifest, schema
 from pipeline.ledger.states import CHARGED_ATTEMPTS, IN_FLIGHT, ROW_STATE, State
 
-KEEP = timedelta(days=3)
+KEEP = timedelta(hours=12)
 """How long a replaced version of the warehouse stays for sessions that have it open."""
 
 
@@ -117,9 +117,7 @@ def _mark_verified(ws: Workspace, read: _Read) -> None:
         return
     with ws.ledger.write() as conn:
         for row in read.unverified:
-            conn.execute(
-                update(b).where(b.c.batch_key == row.batch_key).values(verified_version=row.landed_version)
-            )
+            conn.execute(update(b).where(b.c.batch_key == row.batch_key).values(verified_version=row.landed_version))
 
 
 def _frame(table: tables.Table, rows: list[tuple[Any, ...]]) -> pl.DataFrame:

@@ -43,7 +43,9 @@ class _Intent:
 
     @property
     def window(self) -> datetime:
-        return (self.attempt.server_clock or self.attempt.reserved_at) - WINDOW_MARGIN
+        """When the earliest candidate may have been created, on the server's clock (naive UTC)."""
+        begun: datetime = self.attempt.server_clock or self.attempt.reserved_at
+        return begun - WINDOW_MARGIN
 
 
 def recover(ws: Workspace, client: ApiClient) -> RecoveryReport:
@@ -107,7 +109,7 @@ def _plausible(batch: Batch, intents: list[_Intent]) -> bool:
 def _adopt_or_disown(
     ws: Workspace, client: ApiClient, batch: Batch, intents: dict[str, _Intent], report: RecoveryReport
 ) -> None:
-    """By ids only: a batch that completed with an intent's ids is that intent's; with others it is foreign, for good."""
+    """By ids only: a batch that completed with an intent's ids is that intent's; with others it is foreign for good."""
     ids = _ids_of(ws, client, batch.id)
     if ids is None:
         return

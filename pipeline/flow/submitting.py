@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from pipeline.api.client import ApiClient
 from pipeline.api.encode import encode_batch
 from pipeline.api.errors import ApiError, ConnectionFailed, FateUnknown, NotSent
+from pipeline.crashpoints import point
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files
 from pipeline.ledger import batches, circuit, holders, manifest, outcomes, sending
@@ -121,6 +122,7 @@ def _send_one(ws: Workspace, client: ApiClient, claim: Claim, report: SubmitRepo
     if not _holders_ready(ws, claim, plan["account_holder_id"].drop_nulls().unique().to_list(), report):
         return
     body = encode_batch(plan)
+    point("submit.before_reserve")
     try:
         intent = sending.reserve(
             ws.ledger, claim, ws.limits, fingerprint=sha256(body).hexdigest(), server_clock=_naive(client.server_time),
@@ -129,6 +131,7 @@ def _send_one(ws: Workspace, client: ApiClient, claim: Claim, report: SubmitRepo
     except NoCapacityError as full:
         report.skipped[key] = str(full)
         raise StopSendingError(str(full)) from full
+    point("submit.after_reserve")
     _post(ws, client, intent, body, report)
 
 
@@ -150,8 +153,10 @@ def _post(ws: Workspace, client: ApiClient, intent: Intent, body: bytes, report:
 
     def release() -> None:
         nonlocal released
+        point("submit.before_release")
         sending.release(ws.ledger, intent)
         released = True
+        point("submit.after_release")
 
     try:
         batch = client.submit_batch(body, release=release)
@@ -164,8 +169,10 @@ def _post(ws: Workspace, client: ApiClient, intent: Intent, body: bytes, report:
     except ApiError as error:
         _refused(ws, intent, error, report, released=released)
     else:
+        point("submit.after_answer")
         if sending.submitted(ws.ledger, intent, ws.bucket, vendor_batch_id=batch.id, request_id=None):
             report.submitted[key] = batch.id
+            point("submit.after_record")
         else:
             report.failed[key] = f"attempt {intent.sequence} was accepted after it had been sent again: charged twice"
 
@@ -181,9 +188,7 @@ def _refused(ws: Workspace, intent: Intent, error: ApiError, report: SubmitRepor
     if not released:
         sending.not_sent(ws.ledger, intent, ws.bucket, error=text, retry_at=retry_at)
     elif opens or later:
-        sending.refused(
-            ws.ledger, intent, ws.bucket, error=text, request_id=error.request_id, retry_at=retry_at
-        )
+        sending.refused(ws.ledger, intent, ws.bucket, error=text, request_id=error.request_id, retry_at=retry_at)
     else:
         sending.refused_for_good(ws.ledger, intent, ws.bucket, error=text, request_id=error.request_id)
         return
@@ -199,7 +204,7 @@ def _refused(ws: Workspace, intent: Intent, error: ApiError, report: SubmitRepor
 def backoff(base: float, attempt: int, maximum: float, *, rng: random.Random | None = None) -> float:
     """Seconds to wait after `attempt` (from 1): doubling, capped, with jitter between one half and the whole."""
     whole = min(maximum, base * 2 ** (attempt - 1))
-    return whole * (rng or random).uniform(0.5, 1)  # noqa: S311 - spreads load, guards nothing
+    return float(whole * (rng or random.Random()).uniform(0.5, 1))
 
 
 def _naive(moment: datetime | None) -> datetime | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pipeline.api.client import ApiClient
 from pipeline.api.errors import ApiError
 from pipeline.api.models import Batch, classify
+from pipeline.crashpoints import point
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches, outcomes
 from pipeline.ledger.states import State
@@ -48,6 +49,7 @@ def watch(ws: Workspace, client: ApiClient) -> WatchReport:
 
 def _report(ws: Workspace, key: str, batch: Batch, report: WatchReport) -> None:
     moved = outcomes.report(ws.ledger, batch.id, classify(batch.status), progress=batch.progress)
+    point("watch.after_report")
     if moved is State.COMPLETED:
         report.completed.append(key)
     elif moved is State.ERRORED:

@@ -1,0 +1,1 @@
+"""The ledger: which batch is where, and which files make up the tables. Knows no HTTP and no Dagster."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, func, insert, or_, select, update
 
 from pipeline.errors import EnrichError
 from pipeline.ledger import schema
@@ -106,7 +106,9 @@ def move(
         where += [_b.c.claim_owner == claim.owner, _b.c.claim_fence == claim.fence]
     result = conn.execute(update(_b).where(*where).values(state=to, state_since=now, dispatched_until=None, **values))
     if result.rowcount != 1:
-        raise LostClaimError(f"batch {batch_key}: not {'/'.join(sorted(sources))} any more, or claimed by another process")
+        raise LostClaimError(
+            f"batch {batch_key}: not {'/'.join(sorted(sources))} any more, or claimed by another process"
+        )
 
 
 def claim_batches(
@@ -137,7 +139,7 @@ def claim_batches(
     return claims
 
 
-def _is_free(row: Row[Any], now: datetime) -> bool:
+def _is_free(row: Any, now: datetime) -> bool:
     if row.claim_owner is None or row.claim_expires_at is None or row.claim_expires_at <= now:
         return True
     return owner_is_dead(row.claim_owner)
@@ -238,6 +240,17 @@ def counts_by_state(ledger: Ledger) -> dict[str, tuple[int, int]]:
     return {state: (int(n), int(items)) for state, n, items in rows}
 
 
+def progress(ledger: Ledger) -> tuple[int, int]:
+    """Items the API has processed, and items of all batches that are not split."""
+    done = case(
+        (_b.c.state.in_([State.COMPLETED, State.LANDED]), _b.c.rows),
+        (_b.c.state == State.SUBMITTED, func.coalesce(_b.c.progress, 0)),
+        else_=0,
+    )
+    ((processed, total),) = ledger.rows(select(func.sum(done), func.sum(_b.c.rows)).where(_b.c.state != State.SPLIT))
+    return int(processed or 0), int(total or 0)
+
+
 def unreported(ledger: Ledger) -> list[Row[Any]]:
     """The outbox: landed versions of which Dagster has not been told. Ledger commit and event are not atomic."""
     return ledger.rows(
@@ -250,7 +263,9 @@ def mark_reported(ledger: Ledger, versions: Mapping[str, int]) -> None:
     with ledger.write() as conn:
         for key, version in versions.items():
             conn.execute(
-                update(_b).where(_b.c.batch_key == key, _b.c.reported_version < version).values(reported_version=version)
+                update(_b)
+                .where(_b.c.batch_key == key, _b.c.reported_version < version)
+                .values(reported_version=version)
             )
 
 

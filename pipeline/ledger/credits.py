@@ -30,21 +30,21 @@ def level(conn: Connection, size: BucketSize, *, now: datetime) -> float:
     if row is None:
         return size.capacity
     elapsed = max(0.0, (now - row.updated_at).total_seconds())
-    return min(size.capacity, row.level + elapsed * size.per_second)
+    return float(min(size.capacity, row.level + elapsed * size.per_second))
 
 
-def take(conn: Connection, size: BucketSize, credits: int, *, now: datetime) -> float | None:
-    """Take `credits` and return the level before; None, with nothing taken, when there are too few."""
+def take(conn: Connection, size: BucketSize, items: int, *, now: datetime) -> float | None:
+    """Take a credit for each of `items`; returns the level before, or None with nothing taken: too few are there."""
     before = level(conn, size, now=now)
-    if before < credits:
+    if before < items:
         return None
-    _set(conn, before - credits, now)
+    _set(conn, before - items, now)
     return before
 
 
-def give_back(conn: Connection, size: BucketSize, credits: int, *, now: datetime) -> None:
+def give_back(conn: Connection, size: BucketSize, items: int, *, now: datetime) -> None:
     """Return the credits of a request that was provably not accepted."""
-    _set(conn, min(size.capacity, level(conn, size, now=now) + credits), now)
+    _set(conn, min(size.capacity, level(conn, size, now=now) + items), now)
 
 
 def settle(conn: Connection, size: BucketSize, *, level_before: float, taken_at: datetime, now: datetime) -> None:
@@ -57,13 +57,6 @@ def settle(conn: Connection, size: BucketSize, *, level_before: float, taken_at:
     excess = max(0.0, level_before + elapsed * size.per_second - size.capacity)
     if excess:
         _set(conn, level(conn, size, now=now) - excess, now)
-
-
-def seconds_until(conn: Connection, size: BucketSize, credits: int, *, now: datetime) -> float:
-    """Real seconds until `credits` are there; 0 when they are. Infinite when they never fit into the bucket."""
-    if credits > size.capacity:
-        return float("inf")
-    return max(0.0, (credits - level(conn, size, now=now)) / size.per_second)
 
 
 def _set(conn: Connection, value: float, now: datetime) -> None:

@@ -81,7 +81,9 @@ def open_ledger(url: str, *, clock: Callable[[], datetime] = utc_now) -> Ledger:
             with FileLock(path.with_suffix(".migrate.lock"), timeout=60):
                 _migrate(url)
     except OSError as error:
-        raise ConfigError(f"the ledger cannot be opened: {error}", hint="Check ENRICH_DATA_DIR and its rights.") from error
+        raise ConfigError(
+            f"the ledger cannot be opened: {error}", hint="Check ENRICH_DATA_DIR and its rights."
+        ) from error
     ledger = Ledger(url, clock=clock)
     _first_rows(ledger)
     return ledger

@@ -39,7 +39,9 @@ def known_types(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for start in range(0, len(ids), _CHUNK):
         chunk = ids[start : start + _CHUNK]
-        found |= {r.account_holder_id: r.type for r in conn.execute(select(_h).where(_h.c.account_holder_id.in_(chunk)))}
+        found |= {
+            r.account_holder_id: r.type for r in conn.execute(select(_h).where(_h.c.account_holder_id.in_(chunk)))
+        }
     return found
 
 

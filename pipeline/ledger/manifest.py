@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from pipeline.errors import ConflictError
 from pipeline.ledger import schema
@@ -42,7 +42,7 @@ def revision(conn: Connection) -> int:
 
 def live(conn: Connection, *kinds: str, batch_key: str | None = None) -> list[Row[Any]]:
     """Live files of these kinds (all kinds when none is named), oldest first."""
-    where = [_files.c.removed_revision.is_(None)]
+    where: list[ColumnElement[bool]] = [_files.c.removed_revision.is_(None)]
     if kinds:
         where.append(_files.c.kind.in_(kinds))
     if batch_key is not None:

@@ -34,9 +34,7 @@ def report(ledger: Ledger, vendor_batch_id: str, verdict: str, *, progress: int 
         if row is None or row.state != State.SUBMITTED:
             return None
         if to is None:
-            conn.execute(
-                update(_b).where(_b.c.batch_key == row.batch_key).values(progress=progress, looked_at=now)
-            )
+            conn.execute(update(_b).where(_b.c.batch_key == row.batch_key).values(progress=progress, looked_at=now))
             return None
         seen = row.rows if to is State.COMPLETED else progress
         batches.move(conn, row.batch_key, State.SUBMITTED, to, now=now, progress=seen, looked_at=now)
@@ -109,7 +107,9 @@ def hold(ledger: Ledger, batch_key: str, *, who: str, why: str) -> None:
     """planned → held by a person; what is under way cannot be called back."""
     now = ledger.now()
     with ledger.write() as conn:
-        batches.move(conn, batch_key, State.PLANNED, State.HELD, now=now, held_from=State.PLANNED, reason=f"{who}: {why}")
+        batches.move(
+            conn, batch_key, State.PLANNED, State.HELD, now=now, held_from=State.PLANNED, reason=f"{who}: {why}"
+        )
         _act(conn, now, who, "hold", batch_key, why)
         manifest.touch(conn)
 
@@ -119,7 +119,14 @@ def hold_claimed(ledger: Ledger, claim: Claim, *, reason: str) -> None:
     now = ledger.now()
     with ledger.write() as conn:
         batches.move(
-            conn, claim.batch_key, State.PLANNED, State.HELD, now=now, claim=claim, held_from=State.PLANNED, reason=reason
+            conn,
+            claim.batch_key,
+            State.PLANNED,
+            State.HELD,
+            now=now,
+            claim=claim,
+            held_from=State.PLANNED,
+            reason=reason,
         )
         manifest.touch(conn)
 
@@ -163,6 +170,4 @@ def _require_held(row: Any) -> None:
 
 
 def _act(conn: Any, now: datetime, who: str, action: str, batch_key: str, why: str) -> None:
-    conn.execute(
-        insert(schema.operator_actions).values(at=now, who=who, action=action, batch_key=batch_key, why=why)
-    )
+    conn.execute(insert(schema.operator_actions).values(at=now, who=who, action=action, batch_key=batch_key, why=why))

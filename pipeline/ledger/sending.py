@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from pipeline.errors import EnrichError
-from pipeline.ledger import batches, circuit, credits, manifest, schema
+from pipeline.ledger import batches, circuit, manifest, schema
+from pipeline.ledger import credits as bucket
 from pipeline.ledger.batches import Claim, LostClaimError
 from pipeline.ledger.credits import BucketSize
 from pipeline.ledger.db import Ledger
@@ -61,7 +62,7 @@ def reserve(
     with ledger.write() as conn:
         row = batches.get(conn, claim.batch_key)
         _check_room(conn, limits, row.rows, now=now, run_id=run_id)
-        before = credits.take(conn, limits.bucket, row.rows, now=now)
+        before = bucket.take(conn, limits.bucket, row.rows, now=now)
         if before is None:
             raise NoCapacityError(f"{row.rows} credits are not there yet")
         sequence = row.sequence + 1
@@ -126,7 +127,7 @@ def not_sent(ledger: Ledger, intent: Intent, size: BucketSize, *, error: str, re
     with ledger.write() as conn:
         _back_to_planned(conn, intent, State.RESERVED, now=now, reason=error, retry_at=retry_at)
         _set_attempt(conn, intent, Attempt.RESERVED, state=Attempt.NOT_SENT, finished_at=now, error=error)
-        credits.give_back(conn, size, intent.credits, now=now)
+        bucket.give_back(conn, size, intent.credits, now=now)
 
 
 def refused(
@@ -139,12 +140,10 @@ def refused(
         _set_attempt(
             conn, intent, Attempt.SENDING, state=Attempt.REFUSED, finished_at=now, error=error, request_id=request_id
         )
-        credits.give_back(conn, size, intent.credits, now=now)
+        bucket.give_back(conn, size, intent.credits, now=now)
 
 
-def refused_for_good(
-    ledger: Ledger, intent: Intent, size: BucketSize, *, error: str, request_id: str | None
-) -> None:
+def refused_for_good(ledger: Ledger, intent: Intent, size: BucketSize, *, error: str, request_id: str | None) -> None:
     """sending → held: the API refuses these items, and would refuse them again."""
     now = ledger.now()
     with ledger.write() as conn:
@@ -155,7 +154,7 @@ def refused_for_good(
         _set_attempt(
             conn, intent, Attempt.SENDING, state=Attempt.REFUSED, finished_at=now, error=error, request_id=request_id
         )
-        credits.give_back(conn, size, intent.credits, now=now)
+        bucket.give_back(conn, size, intent.credits, now=now)
         manifest.touch(conn)
 
 
@@ -185,7 +184,7 @@ def submitted(
                 vendor_batch_id=vendor_batch_id, progress=0, reason=None, looked_at=None,
             )  # fmt: skip
             circuit.closed_by_success(conn)
-            credits.settle(conn, size, level_before=intent.bucket_level, taken_at=intent.reserved_at, now=now)
+            bucket.settle(conn, size, level_before=intent.bucket_level, taken_at=intent.reserved_at, now=now)
             manifest.touch(conn)
         error = None if current else "accepted after it had been sent again: charged twice"
         conn.execute(
@@ -260,7 +259,9 @@ def recover_dead_senders(ledger: Ledger, size: BucketSize) -> tuple[int, int]:
     for row in unsent:
         _forget_reservation(ledger, row.batch_key, row.sequence, size)
     for row in unknown:
-        unconfirmed(ledger, row.batch_key, row.sequence, error="the sending process died before the answer was recorded")
+        unconfirmed(
+            ledger, row.batch_key, row.sequence, error="the sending process died before the answer was recorded"
+        )
     return len(unsent), len(unknown)
 
 
@@ -278,7 +279,7 @@ def _forget_reservation(ledger: Ledger, batch_key: str, sequence: int, size: Buc
             .where(_a.c.batch_key == batch_key, _a.c.sequence == sequence)
             .values(state=Attempt.NOT_SENT, finished_at=now, error="the sending process died before it sent")
         )
-        credits.give_back(conn, size, row.credits, now=now)
+        bucket.give_back(conn, size, row.credits, now=now)
 
 
 def _set_attempt(conn: Connection, intent: Intent, frm: Attempt, **values: Any) -> None:

@@ -1,0 +1,50 @@
+"""`enrich dev`: the Dagster UI with daemon and sensors and, without a key, a sandbox beside it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from pipeline.cli import show
+from pipeline.instance import open_instance, project_root
+from pipeline.local_api import start_sandbox
+from pipeline.runs import reap_dead_runs
+from pipeline.settings import Settings
+
+
+def run_dev(settings: Settings, port: int) -> int:
+    """Run until Ctrl-C or SIGTERM; returns the exit code of `dg dev`."""
+    root = project_root()
+    with open_instance(root) as instance:
+        for run_id in reap_dead_runs(instance):
+            show.say(f"ended run {run_id[:8]}, whose process had died")
+    settings.inbox_dir.mkdir(parents=True, exist_ok=True)
+    environment = dict(os.environ)
+    with ExitStack() as stack:
+        if settings.wants_own_sandbox:
+            process = start_sandbox(settings)
+            stack.callback(process.stop)
+            environment |= {"ENRICH_BASE_URL": process.url, "ENRICH_TIME_SCALE": str(settings.speed)}
+            show.say(f"sandbox on {process.url}, {settings.speed:g} times faster than life")
+        show.say(f"Dagster UI on http://127.0.0.1:{port} · drop files into {settings.inbox_dir}")
+        return _wait(_start(root, port, environment))
+
+
+def _start(root: Path, port: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    command = [str(Path(sys.executable).with_name("dg")), "dev", "--host", "127.0.0.1", "--port", str(port)]
+    return subprocess.Popen(command, cwd=root, env=environment)  # noqa: S603 - our own interpreter's sibling
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    """Hand signals on and wait: the child stops the daemon and the web server by itself."""
+
+    def forward(number: int, _frame: object) -> None:
+        child.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, forward)
+    return child.wait()

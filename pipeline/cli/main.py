@@ -1,0 +1,167 @@
+"""`enrich`: the commands and their options. What they do is elsewhere; how it looks is in `show`.
+
+Exit codes: 0 all done (rejected rows and item errors are results, not failures) · 1 a trouble, said in one sentence ·
+2 wrong usage · 3 something waits for a person (held batches, an open circuit, a spending cap) · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import show
+from pipeline.errors import EnrichError
+from pipeline.flow.workspace import Workspace, open_workspace
+from pipeline.lake.warehouse import query as query_warehouse
+from pipeline.ledger import outcomes
+from pipeline.settings import load_settings
+
+WAITS_FOR_PERSON = 3
+
+app = typer.Typer(
+    name="enrich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Raw bank transactions in, enriched tables in DuckDB out.",
+)
+
+Files = Annotated[list[Path], typer.Argument(help="CSV, JSONL or Parquet files.", show_default=False)]
+MappingFile = Annotated[Path | None, typer.Option("--mapping", "-m", help="TOML from the file's columns to ours.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Data folder (ENRICH_DATA_DIR).")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Items per batch (ENRICH_BATCH_SIZE).")]
+TimeScale = Annotated[float | None, typer.Option("--time-scale", help="How much faster the sandbox's clock runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Why = Annotated[str, typer.Option("--why", help="Reason, recorded with your name.")]
+Batch = Annotated[str, typer.Argument(help="Key of the batch, as `enrich status` shows it.")]
+
+
+@contextmanager
+def troubles() -> Iterator[None]:
+    """One sentence about what happened and one about what to do, instead of a traceback."""
+    try:
+        yield
+    except EnrichError as error:
+        show.trouble(str(error), error.hint)
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def workspace(data_dir: Path | None) -> Iterator[Workspace]:
+    """The opened data folder."""
+    ws = open_workspace(load_settings(data_dir=data_dir))
+    try:
+        yield ws
+    finally:
+        ws.ledger.close()
+
+
+@app.command()
+def run(
+    files: Files,
+    mapping: MappingFile = None,
+    data_dir: DataDir = None,
+    batch_size: BatchSize = None,
+    time_scale: TimeScale = None,
+) -> None:
+    """Read files, enrich them, publish the tables: everything in one process, safe to interrupt and to run again."""
+    from pipeline.cli.running import run_files  # noqa: PLC0415 - Dagster takes a second to import; status need not wait
+
+    with troubles():
+        chosen = load_settings(data_dir=data_dir, batch_size=batch_size, time_scale=time_scale)
+        raise typer.Exit(run_files(chosen, files, mapping))
+
+
+@app.command()
+def demo(data_dir: DataDir = None, time_scale: TimeScale = None) -> None:
+    """Run the shipped sample against the sandbox and look at the tables."""
+    from pipeline.cli.running import run_demo  # noqa: PLC0415 - as above
+
+    with troubles():
+        raise typer.Exit(run_demo(data_dir, time_scale))
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
+    time_scale: TimeScale = None,
+) -> None:
+    """Open the Dagster UI with daemon, sensors and, without a key, the sandbox. Ctrl-C ends it all."""
+    from pipeline.cli.dev import run_dev  # noqa: PLC0415 - as above
+
+    with troubles():
+        raise typer.Exit(run_dev(load_settings(time_scale=time_scale), port))
+
+
+@app.command()
+def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """What is where, since when, and what happens next."""
+    from pipeline.flow.status import read_status  # noqa: PLC0415 - DuckDB and polars take half a second to import
+
+    with troubles(), workspace(data_dir) as ws:
+        report = read_status(ws)
+    if as_json:
+        typer.echo(json.dumps(report.as_dict(), default=str))
+    else:
+        show.status(report)
+    if report.needs_person:
+        raise typer.Exit(WAITS_FOR_PERSON)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One statement for the published warehouse.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the published warehouse, read-only."""
+    with troubles():
+        result = query_warehouse(load_settings(data_dir=data_dir).home, sql)
+    if as_json:
+        for row in result.rows:
+            typer.echo(json.dumps(dict(zip(result.columns, row, strict=True)), default=str))
+    else:
+        show.table(result.columns, result.rows)
+
+
+@app.command()
+def retry(batch: Batch, why: Why = "", data_dir: DataDir = None) -> None:
+    """Grant a held batch another attempt."""
+    with troubles(), workspace(data_dir) as ws:
+        state = outcomes.retry(ws.ledger, batch, who=getpass.getuser(), why=why)
+    typer.echo(f"{batch} is {state} again; the sensors or the next `enrich run` take it from here")
+
+
+@app.command()
+def hold(batch: Batch, why: Why = "", data_dir: DataDir = None) -> None:
+    """Keep a planned batch from being sent."""
+    with troubles(), workspace(data_dir) as ws:
+        outcomes.hold(ws.ledger, batch, who=getpass.getuser(), why=why)
+    typer.echo(f"{batch} is held; `enrich release {batch}` undoes it")
+
+
+@app.command()
+def release(batch: Batch, why: Why = "", data_dir: DataDir = None) -> None:
+    """Undo `hold`, with no further attempt granted."""
+    with troubles(), workspace(data_dir) as ws:
+        state = outcomes.release_hold(ws.ledger, batch, who=getpass.getuser(), why=why)
+    typer.echo(f"{batch} is {state} again")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def sandbox(context: typer.Context) -> None:
+    """Serve the API locally, with state on disk. All options: `enrich sandbox --help-all`."""
+    from pipeline.sandbox.__main__ import main  # noqa: PLC0415 - the server is needed by nobody else
+
+    args = ["--help" if arg == "--help-all" else arg for arg in context.args]
+    raise typer.Exit(main(["serve", *args]))
+
+
+if __name__ == "__main__":
+    app()

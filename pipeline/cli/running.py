@@ -1,0 +1,143 @@
+"""`enrich run` and `enrich demo`: the one-shot run with bars, and the tables at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy import select
+
+from pipeline.cli import show
+from pipeline.cli.summary import show_summary
+from pipeline.errors import ConfigError
+from pipeline.flow.status import read_status
+from pipeline.flow.workspace import Workspace, open_workspace
+from pipeline.instance import open_instance
+from pipeline.ledger import batches, schema
+from pipeline.ledger.states import State
+from pipeline.local_api import sandbox_dir, start_sandbox
+from pipeline.one_shot import OneShot
+from pipeline.resources import EnrichResource
+from pipeline.sample import SAMPLE
+from pipeline.sandbox.config import SandboxConfig
+from pipeline.settings import Settings
+
+WAITS_FOR_PERSON = 3
+INTERRUPTED = 130
+
+DEMO_BATCH_SIZE = 600
+DEMO_TIME_SCALE = 20.0
+"""The sample's batches take some 25 s each on the sandbox's clock, and the demo is to wait for under 15 s."""
+
+
+def run_files(settings: Settings, files: Sequence[Path], mapping: Path | None) -> int:
+    """Run these files through to published tables; returns the exit code.
+
+    Raises EnrichError for what stops it before anything is read.
+    """
+    for path in files:
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such file")
+    with _api(settings, SandboxConfig(time_scale=settings.speed)) as ready:
+        return _run(ready, files, mapping)
+
+
+def run_demo(data_dir: Path | None, time_scale: float | None) -> int:
+    """Run the shipped sample against a sandbox of its own, in a data folder of its own."""
+    settings = Settings(
+        api_key=None,
+        base_url=None,
+        data_dir=data_dir or Path("data/demo"),
+        batch_size=DEMO_BATCH_SIZE,
+        time_scale=time_scale or DEMO_TIME_SCALE,
+    )
+    show.say(f"The shipped sample: {SAMPLE.name}, 3,003 made-up records from banks in the US, the UK and the EU.")
+    config = SandboxConfig(time_scale=settings.speed, error_batch_nth=(3,), item_error_share=0.002)
+    with _api(settings, config) as ready:
+        return _run(ready, [SAMPLE], None)
+
+
+@contextmanager
+def _api(settings: Settings, config: SandboxConfig) -> Iterator[Settings]:
+    """The settings with an API that answers: the one that is set, or a sandbox for as long as the block runs."""
+    if not settings.wants_own_sandbox:
+        settings.key  # noqa: B018 - says now that the key is missing, and not after the files were read
+        yield settings
+        return
+    with ExitStack() as stack:
+        process = start_sandbox(settings, config)
+        stack.callback(process.stop)
+        show.say(
+            f"No API key and no base URL set: using the sandbox on {process.url}, {settings.speed:g} times faster than"
+            f" life.\nIts answers are synthetic, and marked so (`source = 'sandbox'`)."
+        )
+        yield settings.model_copy(update={"base_url": process.url, "time_scale": settings.speed})
+
+
+def _run(settings: Settings, files: Sequence[Path], mapping: Path | None) -> int:
+    resource = EnrichResource(settings)
+    with open_instance() as instance, _bars() as on_turn:
+        one_shot = OneShot(instance, resource, on_turn=on_turn)
+        try:
+            read = one_shot.ingest(files, mapping)
+            one_shot.plan()
+            outcome = one_shot.finish()
+        except KeyboardInterrupt:
+            show.warn("interrupted: batches that were sent go on at the API; run the same command again to collect them")
+            one_shot.publish()
+            return INTERRUPTED
+    ws = open_workspace(settings)
+    try:
+        show_summary(ws, files)
+        for trouble in outcome.troubles:
+            show.warn(trouble)
+        if outcome.stopped_by:
+            show.trouble(outcome.stopped_by, "What is not sent stays planned; `enrich status` shows it.")
+        if outcome.stopped_by or read_status(ws).needs_person:
+            return WAITS_FOR_PERSON
+        return 0 if read else 1
+    finally:
+        ws.ledger.close()
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[Workspace], None]]:
+    """A bar per phase, in rows."""
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=show.out) as progress:
+        tasks = {name: progress.add_task(name, total=None) for name in ("planned", "submitted", "processed", "landed")}
+
+        def on_turn(ws: Workspace) -> None:
+            for name, (done, total) in phases(ws).items():
+                progress.update(tasks[name], completed=done, total=total)
+
+        yield on_turn
+
+
+def phases(ws: Workspace) -> dict[str, tuple[int, int]]:
+    """Rows done and in all, for each phase."""
+    counts = batches.counts_by_state(ws.ledger)
+    waiting = sum(row.rows for row in _waiting(ws))
+    planned = sum(items for _, items in counts.values())
+    unsent = sum(counts.get(state, (0, 0))[1] for state in (State.PLANNED, State.RESERVED, State.SENDING))
+    processed, _ = batches.progress(ws.ledger)
+    landed = counts.get(State.LANDED, (0, 0))[1]
+    everything = waiting + planned
+    return {
+        "planned": (planned, everything),
+        "submitted": (planned - unsent, everything),
+        "processed": (processed, everything),
+        "landed": (landed, everything),
+    }
+
+
+def _waiting(ws: Workspace) -> list:  # type: ignore[type-arg]
+    files = schema.manifest_files
+    return ws.ledger.rows(select(files.c.rows).where(files.c.kind == "waiting", files.c.removed_revision.is_(None)))
+
+
+def books_folder(settings: Settings) -> Path:
+    """Where the sandbox of a data folder keeps its books."""
+    return sandbox_dir(settings)

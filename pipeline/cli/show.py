@@ -1,0 +1,72 @@
+"""How things look in a terminal: tables, bars, troubles. Decides nothing and reads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.flow.status import Status
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """One line, with rich's markup."""
+    out.print(text)
+
+
+def trouble(what: str, hint: str = "") -> None:
+    """What went wrong and what to do, on standard error."""
+    err.print(f"[bold red]error:[/] {escape(what)}", soft_wrap=True)
+    if hint:
+        err.print(f"  {escape(hint)}", soft_wrap=True)
+
+
+def warn(what: str) -> None:
+    """Something that is no error but that a person should know."""
+    out.print(f"[yellow]note:[/] {escape(what)}", soft_wrap=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
+    """A plain table; numbers to the right."""
+    rows = list(rows)
+    drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for index, name in enumerate(columns):
+        numeric = any(isinstance(row[index], (int, float, Decimal)) for row in rows)
+        drawn.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(_cell(value) for value in row))
+    out.print(drawn)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, (float, Decimal)):
+        return f"{value:,.2f}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return escape(str(value))
+
+
+def status(report: Status) -> None:
+    """The answer of `enrich status`."""
+    say(f"[bold]{report.source}[/] · {escape(report.home)} · revision {report.revision}")
+    table(["rows are", "count"], report.rows_by_state.items())
+    say("")
+    table(["batches are", "batches", "items"], [(state, n, items) for state, (n, items) in report.batches.items()])
+    say("")
+    say(f"credits charged or at risk: {report.credits_spent:,} · in the bucket: {report.credits_level:,}")
+    for line in report.next_steps:
+        say(f"→ {escape(line)}")

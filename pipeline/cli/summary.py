@@ -1,0 +1,85 @@
+"""The end of a run: counts that add up, three small tables out of DuckDB, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from pipeline.cli import show
+from pipeline.flow.workspace import Workspace
+from pipeline.lake.warehouse import query
+from pipeline.ledger import schema
+
+_TABLES = (
+    (
+        "Spend by category (outgoing)",
+        "SELECT currency, category, transactions, total FROM spend_by_category"
+        " ORDER BY currency, total DESC, category",
+    ),
+    (
+        "Top merchants",
+        "SELECT currency, name, website, transactions, total FROM top_merchants"
+        " WHERE name IS NOT NULL ORDER BY total DESC, name",
+    ),
+    ("What went wrong, and why", "SELECT kind, why, rows, example FROM what_went_wrong ORDER BY rows DESC, kind, why"),
+)
+_ROWS = 10
+
+
+def show_summary(ws: Workspace, files: Sequence[Path]) -> None:
+    """Everything a person wants to know after a run; the figures are those of the published warehouse."""
+    _show_files(ws, files)
+    _show_states(ws)
+    for title, sql in _TABLES:
+        result = query(ws.home, sql)
+        show.say("")
+        if result.rows:
+            more = f" ({_ROWS} of {len(result.rows)})" if len(result.rows) > _ROWS else ""
+            show.table(result.columns, result.rows[:_ROWS], title=title + more)
+        else:
+            show.say(f"[bold]{title}[/]: nothing")
+    warehouse = ws.home / "warehouse.duckdb"
+    show.say(f"\nThe tables are in {_shown(warehouse)} (read-only, replaced as a whole; readers block nobody).")
+    show.say("Next:")
+    show.say('  enrich query "SELECT * FROM transactions LIMIT 5"' + _data_dir(ws))
+    show.say("  make dev        # the same runs, batches and checks in the Dagster UI")
+
+
+def _show_files(ws: Workspace, files: Sequence[Path]) -> None:
+    table = schema.source_files
+    rows = {row.name: row for row in ws.ledger.rows(select(table).order_by(table.c.ingested_at))}
+    shown = [rows[path.name] for path in files if path.name in rows]
+    show.say("")
+    show.table(
+        ["file", "records", "accepted", "known before", "rejected"],
+        [(row.name, row.records, row.accepted, row.repeats, row.rejected) for row in shown],
+    )
+
+
+def _show_states(ws: Workspace) -> None:
+    table = schema.source_files
+    ((records, repeats, rejected),) = ws.ledger.rows(
+        select(func.sum(table.c.records), func.sum(table.c.repeats), func.sum(table.c.rejected))
+    )
+    states = query(ws.home, "SELECT state, count(*) AS rows FROM transactions GROUP BY state ORDER BY rows DESC").rows
+    rows = [*states, ("rejected", int(rejected or 0))]
+    if repeats:
+        rows.append(("known before", int(repeats)))
+    show.say("")
+    show.table(["rows are", "count"], [*rows, ("= records read", int(records or 0))])
+    total = sum(count for _, count in rows)
+    if total != (records or 0):
+        show.trouble(f"the states add up to {total}, but {records} records were read")
+
+
+def _shown(path: Path) -> str:
+    cwd = Path.cwd()
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+
+def _data_dir(ws: Workspace) -> str:
+    """The option that a further command needs, where this folder is not the one it would take by itself."""
+    default = Path("data", ws.settings.source).resolve()
+    return "" if ws.home == default else f" --data-dir {_shown(ws.home)}"

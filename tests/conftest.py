@@ -1,0 +1,115 @@
+"""Fixtures that several parts share: data folders, a sandbox over real HTTP, small files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.api.client import ApiClient
+from pipeline.flow.workspace import Workspace, open_workspace
+from pipeline.sandbox.config import SandboxConfig
+from pipeline.sandbox.process import SandboxProcess
+from pipeline.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch):
+    """No setting of the person who runs the tests, and no .env, has a say in them."""
+    for name in [name for name in os.environ if name.startswith("ENRICH_") and name != "ENRICH_NO_SKIPS"]:
+        monkeypatch.delenv(name)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With ENRICH_NO_SKIPS (make verify) a skipped test is a failed one."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("ENRICH_NO_SKIPS"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and make verify allows no skip: {report.longrepr}"
+
+
+@pytest.fixture
+def settings_for(tmp_path):
+    """Settings of a data folder below tmp_path: `settings_for("name", batch_size=10)`."""
+
+    def make(name="data", **given):
+        given.setdefault("time_scale", 200)
+        given.setdefault("base_url", "http://127.0.0.1:9")
+        return Settings(data_dir=tmp_path / name, inbox=tmp_path / "inbox", _env_file=None, **given)
+
+    return make
+
+
+@pytest.fixture
+def workspace_for(settings_for):
+    """Opened data folders, closed at the end."""
+    opened: list[Workspace] = []
+
+    def make(name="data", **given):
+        ws = open_workspace(settings_for(name, **given))
+        opened.append(ws)
+        return ws
+
+    yield make
+    for ws in opened:
+        ws.ledger.close()
+
+
+@pytest.fixture
+def sandbox_for(tmp_path):
+    """Sandbox servers over real HTTP: `sandbox_for(time_scale=200, error_batch_nth=(1,))`."""
+    running: list[SandboxProcess] = []
+
+    def make(name="sandbox-state", **given):
+        given.setdefault("time_scale", 200)
+        process = SandboxProcess(tmp_path / name, SandboxConfig(**given)).start()
+        running.append(process)
+        return process
+
+    yield make
+    for process in running:
+        process.stop()
+
+
+@pytest.fixture
+def client_for():
+    """Clients of an address, closed at the end."""
+    opened: list[ApiClient] = []
+
+    def make(url, **given):
+        given.setdefault("time_scale", 200)
+        client = ApiClient(base_url=url, api_key="sandbox-key", **given)
+        opened.append(client)
+        return client
+
+    yield make
+    for client in opened:
+        client.close()
+
+
+CANONICAL = "id,date,description,amount,entry_type,currency,country,account_holder_id,account_holder_type\n"
+
+
+@pytest.fixture
+def bank_file(tmp_path):
+    """Write a canonical CSV of `n` rows and return its path: `bank_file(30, name="a.csv", start=0)`."""
+
+    def write(n, *, name="bank.csv", start=0, holders=3, bad=0):
+        texts = ("SQ *BLUE BOTTLE COFFEE", "NETFLIX.COM 866-579-7172", "ACME PAYROLL", "TESCO STORES 2291 LONDON")
+        lines = [
+            f"tx-{i},2026-{1 + i % 9:02d}-{1 + i % 28:02d},{texts[i % 4]},{1 + i % 90}.{i % 100:02d},"
+            f"{'incoming' if i % 4 == 2 else 'outgoing'},USD,US,holder-{i % holders},consumer\n"
+            for i in range(start, start + n)
+        ]
+        lines += [f"bad-{i},2026-02-30,X,1,outgoing,USD,US,,\n" for i in range(bad)]
+        path = tmp_path / name
+        path.write_text(CANONICAL + "".join(lines))
+        return path
+
+    return write
