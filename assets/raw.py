@@ -25,9 +25,7 @@ class IngestConfig(dg.Config):
         " `rejected_rows` with file, record number and every reason: accepted + rejected = records in the file."
     ),
 )
-def raw_transactions(
-    context: dg.AssetExecutionContext, config: IngestConfig, enrich: Enrich
-) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def raw_transactions(context: dg.AssetExecutionContext, config: IngestConfig, enrich: Enrich) -> dg.MaterializeResult:  # type: ignore[type-arg]
     mark_run(context)
     with enrich.workspace() as ws:
         if config.files:

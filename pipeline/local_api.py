@@ -52,7 +52,9 @@ def start_sandbox(settings: Settings, config: SandboxConfig | None = None) -> Sa
     try:
         return process.start()
     except SandboxError as error:
-        raise ConfigError(str(error), hint="Its state is in the data folder; see `enrich sandbox --help-all`.") from error
+        raise ConfigError(
+            str(error), hint="Its state is in the data folder; see `enrich sandbox --help-all`."
+        ) from error
 
 
 def sandbox_dir(settings: Settings) -> Path:

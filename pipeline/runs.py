@@ -14,7 +14,7 @@ import dagster as dg
 from pipeline.errors import EnrichError
 from pipeline.process import ProcessTag, this_process
 
-PROCESS_TAG = "enrich/process"
+PROCESS_TAG = ".dagster/enrich-process"  # hidden in the UI by its prefix
 
 SESSION_TAG = "enrich/session"
 """One `enrich run` is many runs; spending caps per run count them as one by this tag."""

@@ -93,6 +93,7 @@ def submission_requests(ws: Workspace, instance: dg.DagsterInstance) -> list[dg.
     if holders.wanted(ws.ledger, limit=1) and not is_under_way(instance, holders_job.name):
         requests.append(dg.RunRequest(job_name=holders_job.name))
     recover_senders(ws)
+    ledger_batches.forget_dead_claims(ws.ledger)
     keys = sendable_now(ws)
     return requests + _dispatched(ws, instance, submit_job.name, keys)
 
@@ -164,6 +165,7 @@ def look(ws: Workspace, client: ApiClient, context: dg.SensorEvaluationContext) 
 
 def completion_requests(ws: Workspace, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     """Runs for the batches that completed or ended in error."""
+    ledger_batches.forget_dead_claims(ws.ledger)
     keys = [row.batch_key for row in ledger_batches.collectable(ws.ledger)]
     return _dispatched(ws, instance, collect_job.name, keys)
 
@@ -185,9 +187,7 @@ def report_landed(ws: Workspace, instance: dg.DagsterInstance) -> int:
     default_status=_RUNNING,
     description="Publishes when the manifest is newer than the warehouse that analysts see.",
 )
-def publications(
-    context: dg.SensorEvaluationContext, enrich: Enrich
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def publications(context: dg.SensorEvaluationContext, enrich: Enrich) -> Iterator[dg.RunRequest | dg.SkipReason]:
     with enrich.workspace() as ws:
         due = publication_is_due(ws) and not is_under_way(context.instance, warehouse_job.name)
         if due:

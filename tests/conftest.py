@@ -25,7 +25,7 @@ def _own_environment(monkeypatch):
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
+def pytest_runtest_makereport():
     """With ENRICH_NO_SKIPS (make verify) a skipped test is a failed one."""
     outcome = yield
     report = outcome.get_result()

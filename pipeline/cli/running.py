@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from sqlalchemy import select
 
 from pipeline.cli import show
 from pipeline.cli.summary import show_summary
@@ -15,9 +14,9 @@ from pipeline.errors import ConfigError
 from pipeline.flow.status import read_status
 from pipeline.flow.workspace import Workspace, open_workspace
 from pipeline.instance import open_instance
-from pipeline.ledger import batches, schema
+from pipeline.ledger import batches, manifest
 from pipeline.ledger.states import State
-from pipeline.local_api import sandbox_dir, start_sandbox
+from pipeline.local_api import start_sandbox
 from pipeline.one_shot import OneShot
 from pipeline.resources import EnrichResource
 from pipeline.sample import SAMPLE
@@ -85,7 +84,9 @@ def _run(settings: Settings, files: Sequence[Path], mapping: Path | None) -> int
             one_shot.plan()
             outcome = one_shot.finish()
         except KeyboardInterrupt:
-            show.warn("interrupted: batches that were sent go on at the API; run the same command again to collect them")
+            show.warn(
+                "interrupted: batches that were sent go on at the API; run the same command again to collect them"
+            )
             one_shot.publish()
             return INTERRUPTED
     ws = open_workspace(settings)
@@ -119,7 +120,8 @@ def _bars() -> Iterator[Callable[[Workspace], None]]:
 def phases(ws: Workspace) -> dict[str, tuple[int, int]]:
     """Rows done and in all, for each phase."""
     counts = batches.counts_by_state(ws.ledger)
-    waiting = sum(row.rows for row in _waiting(ws))
+    with ws.ledger.read() as conn:
+        waiting = sum(row.rows for row in manifest.live(conn, "waiting"))
     planned = sum(items for _, items in counts.values())
     unsent = sum(counts.get(state, (0, 0))[1] for state in (State.PLANNED, State.RESERVED, State.SENDING))
     processed, _ = batches.progress(ws.ledger)
@@ -131,13 +133,3 @@ def phases(ws: Workspace) -> dict[str, tuple[int, int]]:
         "processed": (processed, everything),
         "landed": (landed, everything),
     }
-
-
-def _waiting(ws: Workspace) -> list:  # type: ignore[type-arg]
-    files = schema.manifest_files
-    return ws.ledger.rows(select(files.c.rows).where(files.c.kind == "waiting", files.c.removed_revision.is_(None)))
-
-
-def books_folder(settings: Settings) -> Path:
-    """Where the sandbox of a data folder keeps its books."""
-    return sandbox_dir(settings)

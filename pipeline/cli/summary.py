@@ -12,27 +12,28 @@ from pipeline.flow.workspace import Workspace
 from pipeline.lake.warehouse import query
 from pipeline.ledger import schema
 
-_TABLES = (
-    (
-        "Spend by category (outgoing)",
-        "SELECT currency, category, transactions, total FROM spend_by_category"
-        " ORDER BY currency, total DESC, category",
-    ),
-    (
-        "Top merchants",
-        "SELECT currency, name, website, transactions, total FROM top_merchants"
-        " WHERE name IS NOT NULL ORDER BY total DESC, name",
-    ),
-    ("What went wrong, and why", "SELECT kind, why, rows, example FROM what_went_wrong ORDER BY rows DESC, kind, why"),
-)
-_ROWS = 10
+_TABLES = {
+    "Spend by category (outgoing, the first five by currency)": """
+        SELECT currency, category, transactions, CAST(total AS DECIMAL(18, 2)) AS total FROM spend_by_category
+        QUALIFY row_number() OVER (PARTITION BY currency ORDER BY total DESC, category) <= 5
+        ORDER BY currency, total DESC, category
+    """,
+    "Top merchants (with a web site, the first five by currency)": """
+        SELECT currency, name, website, transactions, CAST(total AS DECIMAL(18, 2)) AS total FROM top_merchants
+        WHERE kind = 'merchant' AND website IS NOT NULL
+        QUALIFY row_number() OVER (PARTITION BY currency ORDER BY total DESC, name) <= 5
+        ORDER BY currency, total DESC, name
+    """,
+    "What went wrong, and why": "SELECT kind, why, rows, example FROM what_went_wrong ORDER BY rows DESC, kind, why",
+}
+_ROWS = 20
 
 
 def show_summary(ws: Workspace, files: Sequence[Path]) -> None:
     """Everything a person wants to know after a run; the figures are those of the published warehouse."""
     _show_files(ws, files)
     _show_states(ws)
-    for title, sql in _TABLES:
+    for title, sql in _TABLES.items():
         result = query(ws.home, sql)
         show.say("")
         if result.rows:

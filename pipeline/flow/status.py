@@ -44,7 +44,9 @@ def read_status(ws: Workspace) -> Status:
         spent = sending.spent(conn)
         level = bucket.level(conn, ws.bucket, now=ws.ledger.now())
         open_circuit = circuit.opened(conn)
-    needs = [f"{key} is held: {why} → `enrich retry {key}` or `enrich release {key}`" for key, why in report.held.items()]
+    needs = [
+        f"{key} is held: {why} → `enrich retry {key}` or `enrich release {key}`" for key, why in report.held.items()
+    ]
     if open_circuit is not None:
         needs.append(f"nothing is sent since {open_circuit.opened_at:%Y-%m-%d %H:%M} UTC: {open_circuit.reason}")
     needs += [f"{key} is overdue" for key in report.overdue]
@@ -85,7 +87,8 @@ def _next(ws: Workspace) -> list[str]:
             why = f" ({row.reason})" if row.reason else ""
             lines.append(f"{row.batch_key} is sent{when}{why}")
         elif row.state == State.SUBMITTED:
-            lines.append(f"{row.batch_key} is processing: {row.progress or 0:,} of {row.rows:,} since {row.state_since:%H:%M:%S} UTC")
+            since = f"{row.state_since:%H:%M:%S} UTC"
+            lines.append(f"{row.batch_key} is processing: {row.progress or 0:,} of {row.rows:,} since {since}")
         elif row.state == State.UNCONFIRMED:
             lines.append(f"{row.batch_key} is looked for in the API's list: {row.reason}")
         else:

@@ -164,6 +164,27 @@ def release_claims(ledger: Ledger, owner: str) -> None:
         conn.execute(update(_b).where(_b.c.claim_owner == owner).values(claim_owner=None, claim_expires_at=None))
 
 
+def forget_dead_claims(ledger: Ledger) -> int:
+    """Take batches away from killed steps, together with the note that a run was asked for: that run is dead too.
+
+    Without this a second start waited out `dispatch_seconds`, two minutes in which nothing happened (seen after kills
+    before a reservation and during a landing). What was reserved or is sending is left to the sender's recovery.
+    """
+    idle = _b.c.state.in_([State.PLANNED, State.COMPLETED, State.ERRORED])
+    owned = ledger.rows(select(_b.c.batch_key, _b.c.claim_owner).where(idle, _b.c.claim_owner.is_not(None)))
+    dead = [row for row in owned if owner_is_dead(row.claim_owner)]
+    if dead:
+        with ledger.write() as conn:
+            for row in dead:
+                # Guarded by the owner: another process may have taken the batch over, and asked for a run of its own.
+                conn.execute(
+                    update(_b)
+                    .where(_b.c.batch_key == row.batch_key, _b.c.claim_owner == row.claim_owner)
+                    .values(claim_owner=None, claim_expires_at=None, dispatched_until=None)
+                )
+    return len(dead)
+
+
 def get(conn: Connection, batch_key: str) -> Row[Any]:
     """One batch's row. Raises EnrichError when there is none."""
     row = conn.execute(select(_b).where(_b.c.batch_key == batch_key)).first()

@@ -20,6 +20,13 @@ WITH trouble AS (
     FROM main.batches
     WHERE state IN ('held', 'quarantined')
     GROUP BY state, reason
+    UNION ALL
+    SELECT
+        'batch in error', 'the API ended it in error; sent again, credits charged again', CAST(sum(credits) AS BIGINT),
+        'batch ' || min(batch_key)
+    FROM main.batch_attempts
+    WHERE state = 'errored'
+    HAVING count(*) > 0
 )
 SELECT kind, why, rows, example
 FROM trouble

@@ -1,0 +1,161 @@
+"""Files into the lake: repeats, conflicts, conservation."""
+
+from __future__ import annotations
+
+import os
+
+import polars as pl
+import pytest
+from sqlalchemy import select
+
+from pipeline.flow import ingesting
+from pipeline.flow.inbox import ingest_inbox, settled_files
+from pipeline.flow.publishing import check_now
+from pipeline.lake import files, tables
+from pipeline.lake.archive import open_archive
+from pipeline.ledger import holders, manifest, schema
+
+
+def live(ws, kind):
+    with ws.ledger.read() as conn:
+        paths = [row.path for row in manifest.live(conn, kind)]
+    return files.read_table(ws.lake, paths, table=tables.FILE_TABLES[kind])
+
+
+def test_accepted_and_rejected_add_up_and_holders_are_wanted(workspace_for, bank_file):
+    ws = workspace_for()
+    report = ingesting.ingest_file(ws, bank_file(30, bad=2), None)
+    assert (report.records, report.accepted, report.rejected, report.new) == (32, 30, 2, 30)
+    assert live(ws, "waiting").height == live(ws, "raw_transactions").height == 30
+    assert live(ws, "rejected_rows")["record_number"].to_list() == [31, 32]
+    assert [row.account_holder_id for row in holders.wanted(ws.ledger)] == ["holder-0", "holder-1", "holder-2"]
+    assert check_now(ws).ok
+
+
+def test_the_same_file_again_adds_nothing(workspace_for, bank_file):
+    ws = workspace_for()
+    path = bank_file(10)
+    ingesting.ingest_file(ws, path, None)
+    again = ingesting.ingest_file(ws, path, None)
+    assert again.known_before
+    assert live(ws, "raw_transactions").height == 10
+    assert manifest.head(ws.ledger).revision == 1
+
+
+def test_rows_of_an_overlapping_file_are_kept_as_repeats_and_sent_once(workspace_for, bank_file):
+    ws = workspace_for()
+    ingesting.ingest_file(ws, bank_file(20, name="january.csv"), None)
+    report = ingesting.ingest_file(ws, bank_file(20, name="february.csv", start=10), None)
+    assert (report.accepted, report.repeats, report.new) == (20, 10, 10)
+    assert live(ws, "waiting")["transaction_id"].n_unique() == live(ws, "waiting").height == 30
+    assert live(ws, "raw_transactions").filter(pl.col("repeat"))["record_number"].to_list() == list(range(1, 11))
+    assert check_now(ws).ok
+
+
+def test_a_repeat_is_known_whatever_has_become_of_the_first(steps_for, bank_file):
+    steps = steps_for()
+    steps.ingest(bank_file(10, name="a.csv"))
+    steps.plan()
+    assert ingesting.ingest_file(steps.ws, bank_file(10, name="planned.csv", bad=1), None).new == 0
+    steps.finish()
+    assert ingesting.ingest_file(steps.ws, bank_file(10, name="landed.csv", bad=2), None).new == 0
+
+
+def test_an_id_with_other_content_is_rejected_with_its_reason(workspace_for, bank_file, tmp_path):
+    ws = workspace_for()
+    ingesting.ingest_file(ws, bank_file(3), None)
+    other = tmp_path / "other.csv"
+    other.write_text(bank_file(3, name="x.csv").read_text().replace("1.00", "7.77"))
+    report = ingesting.ingest_file(ws, other, None)
+    assert (report.accepted, report.rejected) == (2, 1)
+    rejected = live(ws, "rejected_rows")
+    assert rejected["reasons"][0].to_list()[0].startswith("id: conflict")
+    assert '"amount":"7.7700"' in rejected["raw_text"][0]
+    assert check_now(ws).ok
+
+
+def test_a_holder_has_one_type(workspace_for, bank_file, tmp_path):
+    ws = workspace_for()
+    ingesting.ingest_file(ws, bank_file(3), None)
+    other = tmp_path / "other.csv"
+    other.write_text(bank_file(3, name="x.csv", start=3).read_text().replace(",consumer", ",business", 1))
+    report = ingesting.ingest_file(ws, other, None)
+    assert (report.accepted, report.rejected) == (2, 1)
+    assert "account_holder_type: conflict" in live(ws, "rejected_rows")["reasons"][0].to_list()[0]
+
+
+def test_an_ingestion_that_rests_on_an_older_revision_is_begun_again(workspace_for, bank_file, monkeypatch):
+    """Two files with the same rows at once: the second must see the first one's rows as repeats."""
+    ws = workspace_for()
+    first, second = bank_file(10, name="a.csv"), bank_file(10, name="b.csv", bad=1)
+    write, raced = ingesting._write, []
+
+    def write_after_another(*args):
+        added = write(*args)
+        if not raced:
+            raced.append(1)
+            ingesting.ingest_file(ws, first, None)
+        return added
+
+    monkeypatch.setattr(ingesting, "_write", write_after_another)
+    report = ingesting.ingest_file(ws, second, None)
+    assert (report.repeats, report.new) == (10, 0)
+    assert live(ws, "waiting").height == 10
+
+
+def test_a_file_is_kept_as_it_came(workspace_for, bank_file):
+    ws = workspace_for()
+    path = bank_file(5, bad=1)
+    ingesting.ingest_file(ws, path, None)
+    ((archived,),) = ws.ledger.rows(select(schema.source_files.c.archive_path))
+    with open_archive(ws.archive, archived) as stream:
+        assert stream.read() == path.read_bytes()
+
+
+@pytest.fixture
+def inbox(workspace_for):
+    ws = workspace_for()
+    ws.settings.inbox_dir.mkdir()
+    return ws, ws.settings.inbox_dir
+
+
+def old(path):
+    os.utime(path, (1, 1))
+    return path
+
+
+def test_the_inbox_takes_what_lies_still_and_moves_it(inbox, bank_file):
+    ws, folder = inbox
+    bank_file(4).rename(folder / "bank.csv")
+    assert settled_files(folder) == []  # just written, perhaps still growing
+    old(folder / "bank.csv")
+    (folder / ".hidden.csv").write_text("x")
+    done = ingest_inbox(ws)
+    assert [r.new for r in done.reports] == [4]
+    assert [p.name for p in (folder / "done").iterdir()] == ["bank.csv"]
+    assert settled_files(folder) == []
+
+
+def test_a_file_that_cannot_be_read_goes_to_failed_with_the_reason_and_stops_no_other(inbox, bank_file):
+    ws, folder = inbox
+    old(bank_file(4).rename(folder / "good.csv"))
+    (folder / "bad.csv").write_text("when,what\n1,2\n")
+    old(folder / "bad.csv")
+    done = ingest_inbox(ws)
+    assert [r.source_file for r in done.reports] == ["good.csv"]
+    assert sorted(p.name for p in (folder / "failed").iterdir()) == ["bad.csv", "bad.csv.error.txt"]
+    assert "when" in (folder / "failed" / "bad.csv.error.txt").read_text()
+
+
+def test_the_mapping_beside_a_file_is_used(inbox):
+    ws, folder = inbox
+    (folder / "card.csv").write_text("Tag;Text;Betrag\n01.02.2026;REWE SAGT DANKE;12,50\n")
+    (folder / "card.toml").write_text(
+        '[file]\ndelimiter = ";"\n[date]\ncolumn = "Tag"\nformat = "%d.%m.%Y"\n[description]\ncolumn = "Text"\n'
+        '[amount]\ncolumn = "Betrag"\nsign = "outgoing"\n[currency]\nconstant = "EUR"\n'
+    )
+    old(folder / "card.csv")
+    done = ingest_inbox(ws)
+    assert done.failed == {}
+    assert [r.new for r in done.reports] == [1]
+    assert (folder / "card.toml").exists()
