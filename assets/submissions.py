@@ -33,7 +33,7 @@ def batch_submissions(context: dg.AssetExecutionContext, enrich: Enrich) -> Iter
     mark_run(context)
     keys = list(context.partition_keys)
     with known_troubles(), enrich.workspace() as ws, enrich.client(ws) as client:
-        report = submit(ws, client, keys, run_id=context.run.tags.get(SESSION_TAG, context.run_id))
+        report = submit(ws, client, keys, run_id=context.run.tags.get(SESSION_TAG, context.run.run_id))
         rows = ledger_batches.by_keys(ws.ledger, keys)
     for key, row in rows.items():
         # Keys that were sent before are logged again: a failed range run would paint them red otherwise.

@@ -28,7 +28,7 @@ _UNFINISHED = [
 
 def mark_run(context: Any) -> None:
     """Name the process in the run's tags, so that others can tell when it has died."""
-    context.instance.add_run_tags(context.run_id, {PROCESS_TAG: str(this_process())})
+    context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: str(this_process())})
 
 
 def reap_dead_runs(instance: dg.DagsterInstance) -> list[str]:

@@ -1,0 +1,1 @@
+"""The client of the API. Nothing is re-exported: import the module that you mean."""

@@ -1,0 +1,172 @@
+"""Reading a batch's results: the document, then item by item, losing as little as possible.
+
+Belongs here: decoding and salvage. A document that cannot be read is an error; an item that does not fit loses only the
+section that does not fit, and says so. Whether the ids are the ones that were sent is the landing's question.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, get_args
+
+import msgspec
+
+from pipeline.api.answers import UNREADABLE, class_of, complaint
+from pipeline.api.errors import NotReady, UnknownPaging, WrongShape
+from pipeline.api.models import (
+    Categories,
+    EnrichedTransaction,
+    Entities,
+    ItemError,
+    Location,
+    classify,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SECTIONS: dict[str, Any] = {
+    "created_at": datetime,
+    "entities": Entities,
+    "categories": Categories,
+    "location": Location,
+    "error": ItemError,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ResultDocument:
+    """A completed batch's results, items still undecoded and in the order in which they were sent."""
+
+    id: str
+    total: int
+    status: str
+    items: list[msgspec.Raw]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedItem:
+    """One item. `problems` holds `path: what is wrong` for each part that is lost; never a value.
+
+    `extra` is a JSON object from path to value of the fields that this version does not know, None when there are none:
+    `{"entities.intermediaries[0].industry": "payments"}`.
+    """
+
+    id: str | None
+    item: EnrichedTransaction | None
+    problems: list[str] = field(default_factory=list)
+    extra: bytes | None = None
+
+
+class _Document(msgspec.Struct):
+    id: str
+    status: str
+    total: int | None = None
+    results: msgspec.Raw = msgspec.Raw(b"null")
+    next_cursor: msgspec.Raw = msgspec.Raw(b"null")
+
+
+def read_results(path: Path) -> ResultDocument:
+    """Read a downloaded results document. It is held in memory whole: 25-50 MB for the largest batch.
+
+    Raises `BadAnswer` when it cannot be read (cut short, not UTF-8; of its kinds `WrongShape` when it is not the
+    documented one and `UnknownPaging` when it shows a next cursor: documented to have none, it would be only a part),
+    `NotReady` when its status is not `completed`.
+    """
+    call = f"results in {path.name}"
+    data = path.read_bytes()
+    try:
+        # msgspec skips over undecoded parts without looking at their encoding.
+        data.decode()
+        document = msgspec.json.decode(data, type=_Document)
+        if bytes(document.next_cursor) != b"null":
+            raise UnknownPaging(call, note="results have a next_cursor")
+        if classify(document.status) != "done":
+            raise NotReady(call, note="the results' status is not completed")
+        items = msgspec.json.decode(document.results, type=list[msgspec.Raw])
+    except UNREADABLE as cause:
+        raise class_of(cause)(call, note=complaint(cause)) from cause
+    if document.total is None:
+        raise WrongShape(call, note="no total")
+    return ResultDocument(document.id, document.total, document.status, items)
+
+
+_decode = msgspec.json.Decoder(EnrichedTransaction).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def decode_item(raw: msgspec.Raw) -> DecodedItem:
+    """One item of `ResultDocument.items`. Never raises; see `DecodedItem.problems`.
+
+    The types refuse unknown fields, so an item that decodes has none and nothing else needs to look for them; only the
+    others take the slow way, section by section.
+    """
+    try:
+        item = _decode(raw)
+    except UNREADABLE:
+        return _salvage(raw)
+    return DecodedItem(item.id, item)
+
+
+def _salvage(raw: msgspec.Raw) -> DecodedItem:
+    problems: list[str] = []
+    try:
+        fields = _decode_fields(raw)
+    except UNREADABLE as cause:
+        return DecodedItem(None, None, [_problem("", cause)])
+    extra: dict[str, Any] = {}
+    sections: dict[str, Any] = {}
+    for name, value in fields.items():
+        try:
+            plain = msgspec.json.decode(value)
+            if name not in _TREE:
+                extra[name] = plain
+            elif name != "id":
+                known = _split(plain, _TREE[name], name, extra)
+                sections[name] = msgspec.convert(known, _SECTIONS[name] | None)
+        except UNREADABLE as cause:
+            problems.append(_problem(f".{name}", cause))
+    extra_json = msgspec.json.encode(extra) if extra else None
+    try:
+        id_ = msgspec.json.decode(fields.get("id", msgspec.Raw(b"null")), type=str)
+    except UNREADABLE as cause:
+        # Without its id nobody can tell whose result it is.
+        return DecodedItem(None, None, [_problem(".id", cause), *problems], extra_json)
+    return DecodedItem(id_, EnrichedTransaction(id=id_, **sections), problems, extra_json)
+
+
+def _problem(path: str, cause: Exception) -> str:
+    """`$.entities.counterparty.name: Expected …`: msgspec puts the path last, and counts it from the section."""
+    what, _, inner = complaint(cause).partition(" - at `$")
+    return f"${path}{inner.rstrip('`')}: {what}"
+
+
+_Tree = dict[str, "_Tree"]
+
+
+def _tree(kind: Any) -> _Tree:
+    """Names of the fields below a type, nested; `{}` for what is no struct. A list stands for its elements."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return {each.encode_name: _tree(each.type) for each in msgspec.structs.fields(kind)}
+    return next((found for part in get_args(kind) if (found := _tree(part))), {})
+
+
+def _split(value: Any, tree: _Tree, path: str, extra: dict[str, Any]) -> Any:
+    """`value` without the fields that `tree` does not have; those go into `extra` under their paths."""
+    if not tree:
+        return value
+    if isinstance(value, list):
+        return [_split(each, tree, f"{path}[{index}]", extra) for index, each in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    known: dict[str, Any] = {}
+    for name, inner in value.items():
+        if name in tree:
+            known[name] = _split(inner, tree[name], f"{path}.{name}", extra)
+        else:
+            extra[f"{path}.{name}"] = inner
+    return known
+
+
+_TREE = _tree(EnrichedTransaction)

@@ -1,0 +1,99 @@
+"""The batch routes (fact sheet, section 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response, StreamingResponse
+
+from pipeline.sandbox import validation
+from pipeline.sandbox.call import Call, answer, encode
+from pipeline.sandbox.enriched import enriched
+from pipeline.sandbox.errors import ApiError, invalid, not_found, problem
+from pipeline.sandbox.life import Submission, stamp
+from pipeline.sandbox.paging import page, window
+from pipeline.sandbox.store import now_us
+from pipeline.sandbox.submit import accept_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.sandbox.store import Store
+
+DEFAULT_LIMIT = 10
+RESULTS_PER_CHUNK = 500
+COLUMNS = ", ".join(Submission._fields)
+_STATUSES = ("processing", "completed", "error")
+
+
+def create(call: Call) -> Response:
+    """POST /v3/batches."""
+    items, priority = validation.batch(call.body)
+    made = accept_batch(call.store, call.config, call.owner, items, priority)
+    # As of its creation: on a fast clock it may have ended by now, but the documented answer says processing.
+    return answer(made.answer(made.created_at))
+
+
+def list_(call: Call) -> Response:
+    """GET /v3/batches, newest first, by status and time of creation."""
+    part = window(call, DEFAULT_LIMIT)
+    status = call.query.get("status") or None
+    if status not in (None, *_STATUSES):
+        raise invalid(problem(["query", "status"], "enum", "Input should be 'processing', 'completed' or 'error'"))
+    now = now_us()
+    sql = (
+        f"SELECT {COLUMNS} FROM submissions WHERE owner = :owner AND kind = 'batch' AND seq < :before"  # noqa: S608
+        " AND created_at BETWEEN :oldest AND :newest"
+        " AND (:status IS NULL OR :status = CASE WHEN finish_at > :now THEN 'processing' ELSE outcome END)"
+        " ORDER BY seq DESC LIMIT :limit"
+    )
+    given = {
+        "owner": call.owner,
+        "before": part.before[0],
+        "oldest": part.oldest,
+        "newest": part.newest,
+        "status": status,
+        "now": now,
+        "limit": part.limit + 1,
+    }
+    found = [Submission._make(row) for row in call.store.connection().execute(sql, given)]
+    return answer(page([((one.seq, 0), one.answer(now)) for one in found], part.limit))
+
+
+def read(call: Call) -> Response:
+    """GET /v3/batches/{id}."""
+    return answer(_find(call).answer(now_us()))
+
+
+def results(call: Call) -> Response:
+    """GET /v3/batches/{id}/results: one body, written as it is computed; 409 unless completed (open question Q3)."""
+    found = _find(call)
+    status = found.status(now_us())
+    if status != "completed":
+        why = "is still being processed" if status == "processing" else "ended in error, it has no results"
+        raise ApiError(409, f"The batch {why}")
+    return StreamingResponse(_stream(call.store, found), media_type="application/json")
+
+
+def _find(call: Call) -> Submission:
+    sql = f"SELECT {COLUMNS} FROM submissions WHERE id = ? AND owner = ? AND kind = 'batch'"  # noqa: S608
+    row = call.store.connection().execute(sql, (call.path["id"], call.owner)).fetchone()
+    if row is None:
+        raise not_found("Batch")
+    return Submission._make(row)
+
+
+def _stream(store: Store, batch: Submission) -> Iterator[bytes]:
+    # Each chunk is read by position on the connection of whichever thread asks for it: no cursor stays open between
+    # two chunks, so a reader who goes away leaves nothing behind.
+    head = encode({"id": batch.id, "total": batch.total, "status": "completed"})
+    yield head[:-1] + b',"results":['
+    created_at = stamp(batch.created_at)
+    sql = (
+        "SELECT body, holder_kind, flawed FROM items WHERE seq = ? AND position >= ? AND position < ? ORDER BY position"
+    )
+    for first in range(0, batch.total, RESULTS_PER_CHUNK):
+        rows = store.connection().execute(sql, (batch.seq, first, first + RESULTS_PER_CHUNK)).fetchall()
+        chunk = encode([enriched(row, created_at) for row in rows])
+        yield (b"," if first else b"") + chunk[1:-1]
+    yield b"]}"

@@ -1,0 +1,150 @@
+"""The books: what was asked for, what was accepted, what was charged.
+
+Belongs here: reading them from the state file, by the server's `/sandbox/` routes or by a test when every server is
+gone. Every item of every accepted batch is charged once each time it is sent, and so is a single transaction.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipeline.sandbox.errors import SandboxError
+from pipeline.sandbox.life import Submission, stamp
+from pipeline.sandbox.store import SCHEMA_VERSION, connect, now_us, state_file
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SUBMISSION = ", ".join(Submission._fields)
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """Totals over every key."""
+
+    requests: dict[str, int]
+    """Requests that arrived whole, by "METHOD /route"."""
+    posts: dict[str, int]
+    """The same for POST only."""
+    answers: dict[str, dict[int, int]]
+    """Answers by "METHOD /route" and status code."""
+    refused: dict[int, int]
+    """Answers of 400 and above by status code."""
+    batches_accepted: int
+    batches_by_status: dict[str, int]
+    items_charged: int
+    """Charges; an item sent twice counts twice."""
+    distinct_items_charged: int
+    items_charged_more_than_once: int
+
+
+class BatchRecord(msgspec.Struct, frozen=True):
+    """One accepted batch."""
+
+    id: str
+    nth: int
+    total: int
+    charged: int
+    outcome: str
+    """completed or error, decided at creation."""
+    status: str
+    """What GET /v3/batches/{id} says now."""
+    created_at: str
+
+
+class ChargeRecord(msgspec.Struct, frozen=True):
+    """One transaction id and every submission that charged it, oldest first."""
+
+    id: str
+    times: int
+    submissions: list[str]
+    """Ids of batches; a single POST /v3/transactions has an id of its own."""
+
+
+class Books:
+    """The books of a state folder (or file). Reads only; needs no server, and does not disturb one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = state_file(path)
+        if not self._path.exists():
+            msg = f"there are no books at {self._path}"
+            raise SandboxError(msg)
+
+    def summary(self) -> Summary:
+        """Totals."""
+        with self._open() as con:
+            arrived = con.execute("SELECT method || ' ' || route, arrived FROM requests ORDER BY 1").fetchall()
+            answered = con.execute("SELECT method || ' ' || route, status, sent FROM answers ORDER BY 1, 2").fetchall()
+            by_id = (
+                "SELECT coalesce(sum(n), 0), count(*), coalesce(sum(n > 1), 0)"
+                " FROM (SELECT count(*) AS n FROM items GROUP BY owner, id)"
+            )
+            charged, distinct, repeated = con.execute(by_id).fetchone()
+            statuses = self._statuses(con)
+        answers: dict[str, dict[int, int]] = {}
+        refused: dict[int, int] = {}
+        for route, status, sent in answered:
+            answers.setdefault(route, {})[status] = sent
+            if status >= 400:  # noqa: PLR2004
+                refused[status] = refused.get(status, 0) + sent
+        posts = {route: count for route, count in arrived if route.startswith("POST ")}
+        accepted = sum(statuses.values())
+        return Summary(dict(arrived), posts, answers, refused, accepted, statuses, charged, distinct, repeated)
+
+    def batches(self) -> list[BatchRecord]:
+        """Every accepted batch, in the order of creation."""
+        now = now_us()
+        with self._open() as con:
+            sql = f"SELECT {_SUBMISSION} FROM submissions WHERE kind = 'batch' ORDER BY seq"  # noqa: S608
+            found = [Submission._make(row) for row in con.execute(sql)]
+            charged = dict(con.execute("SELECT seq, count(*) FROM items GROUP BY seq"))
+        return [
+            BatchRecord(
+                one.id,
+                one.nth or 0,
+                one.total,
+                charged.get(one.seq, 0),
+                one.outcome,
+                one.status(now),
+                stamp(one.created_at),
+            )
+            for one in found
+        ]
+
+    def charges(self, at_least: int = 1) -> list[ChargeRecord]:
+        """Transaction ids charged at least so often. With 1 that is every id: one record each, in memory."""
+        sql = (
+            "SELECT i.id, s.id FROM items i JOIN submissions s ON s.seq = i.seq JOIN"
+            " (SELECT owner, id FROM items GROUP BY owner, id HAVING count(*) >= ?) r"
+            " ON r.owner = i.owner AND r.id = i.id ORDER BY i.owner, i.id, i.seq, i.position"
+        )
+        grouped: dict[str, list[str]] = {}
+        with self._open() as con:
+            for identity, submission in con.execute(sql, (at_least,)):
+                grouped.setdefault(identity, []).append(submission)
+        return [ChargeRecord(identity, len(where), where) for identity, where in grouped.items()]
+
+    def _statuses(self, con: sqlite3.Connection) -> dict[str, int]:
+        sql = (
+            "SELECT CASE WHEN finish_at > ? THEN 'processing' ELSE outcome END, count(*) FROM submissions"
+            " WHERE kind = 'batch' GROUP BY 1"
+        )
+        return dict(con.execute(sql, (now_us(),)).fetchall())
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        con = connect(self._path, synchronous="NORMAL")
+        try:
+            con.execute("PRAGMA query_only = 1")
+            con.execute("BEGIN")
+            found = con.execute("PRAGMA user_version").fetchone()[0]
+            if found != SCHEMA_VERSION:
+                msg = f"{self._path} has version {found}, these books read {SCHEMA_VERSION}"
+                raise SandboxError(msg)
+            yield con
+        finally:
+            con.close()

@@ -1,0 +1,84 @@
+"""One request on its way through the sandbox: who calls, with what, and how an answer is made.
+
+Belongs here: what every handler needs. A handler is a plain function from a `Call` to a Starlette response; it runs
+in a worker thread, so that SQLite may take its time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.responses import Response
+
+from pipeline.sandbox.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.sandbox.config import SandboxConfig
+    from pipeline.sandbox.limits import CallRates
+    from pipeline.sandbox.store import Store
+
+_ENCODER = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """What the handlers of one server process share."""
+
+    config: SandboxConfig
+    store: Store
+    rates: CallRates
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `owner` is the number of the key's data in the state file; 0 on routes without a key."""
+
+    sandbox: Sandbox
+    owner: int
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+
+    @property
+    def store(self) -> Store:
+        """The state file."""
+        return self.sandbox.store
+
+    @property
+    def config(self) -> SandboxConfig:
+        """The settings."""
+        return self.sandbox.config
+
+
+def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer; `content` is anything that msgspec encodes."""
+    return Response(_ENCODER.encode(content), status, headers, "application/json")
+
+
+def encode(content: Any) -> bytes:
+    """JSON bytes."""
+    return _ENCODER.encode(content)
+
+
+def owner_of(sandbox: Sandbox, key: str | None) -> int:
+    """The number of the data that belongs to `key`; raises 403 without one, 401 for a wrong one.
+
+    403 without a key was seen on the real API (fact sheet, section 1), 401 is documented. The key is not stored.
+    """
+    if not key:
+        raise ApiError(403, "Not authenticated: the X-API-Key header is missing")
+    if sandbox.config.api_key and key not in sandbox.config.api_key:
+        raise ApiError(401, "Invalid API key")
+    fingerprint = hashlib.sha256(key.encode()).hexdigest()[:32]
+    sql = "SELECT id FROM owners WHERE fingerprint = ?"
+    row = sandbox.store.connection().execute(sql, (fingerprint,)).fetchone()
+    if row is None:
+        with sandbox.store.write() as con:
+            con.execute("INSERT INTO owners (fingerprint) VALUES (?) ON CONFLICT DO NOTHING", (fingerprint,))
+            row = con.execute(sql, (fingerprint,)).fetchone()
+    return int(row[0])

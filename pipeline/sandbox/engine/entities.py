@@ -1,0 +1,56 @@
+"""Entities as the API writes them.
+
+Belongs here: shapes and ids. Ids are `uuid3(NAMESPACE_DNS, website)`: with that rule `starbucks.com` and
+`squareup.com` give exactly the ids that Ntropy's documentation shows for Starbucks and Square, so ours are likely the
+real ones.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, NamedTuple
+
+LOGO = "https://logos.ntropy.com/"
+
+
+class Company(NamedTuple):
+    """A known organisation."""
+
+    name: str
+    website: str | None
+    mccs: tuple[int, ...] = ()
+    parent: Company | None = None
+
+
+def entity(company: Company) -> dict[str, Any]:
+    """An Intermediary object. Phone, tax number and NAICS are premium fields, null by default."""
+    parent = company.parent
+    return {
+        "id": _identity(company),
+        "name": company.name,
+        "website": company.website,
+        "logo": LOGO + company.website if company.website else None,
+        "phone_number": None,
+        "tax_number": None,
+        "naics2017": None,
+        "mccs": list(company.mccs),
+        "parent": None
+        if parent is None
+        else {
+            "id": _identity(parent),
+            "name": parent.name,
+            "website": parent.website,
+            "phone_number": None,
+            "tax_number": None,
+            "naics2017": None,
+        },
+    }
+
+
+def counterparty(company: Company, type_: str = "organization") -> dict[str, Any]:
+    """A Counterparty object; `type_` is person or organization."""
+    return {**entity(company), "type": type_}
+
+
+def _identity(company: Company) -> str:
+    return str(uuid.uuid3(uuid.NAMESPACE_DNS, company.website or company.name.lower()))

@@ -1,0 +1,82 @@
+"""Text of a bank line: upper case, tokens, words, names back in title case.
+
+Belongs here: letters and words. What banks print around a name is in `boilerplate`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from pipeline.sandbox.wordlist import word_set
+
+_TOKEN = re.compile(r"[A-Z0-9&+]+")
+_LONE_AMPERSAND = re.compile(r"\b([A-Z]) & ([A-Z])\b")
+_WORD_BORDER = re.compile(r"[\s*_#:;,/\\|()\[\]<>\"]+")
+_SPACES = re.compile(r"\s+")
+
+_ATM = re.compile(r"\bATM(?=\d)")
+
+_SMALL = frozenset({"AND", "OF", "THE", "DE", "LA", "DU", "VAN", "DER", "UND", "ET", "FOR", "AT", "ON"})
+_CAPITALS = frozenset(
+    {"LLC", "PLC", "USA", "UK", "US", "NYC", "LA", "BBQ", "TV", "IT", "HQ", "AG", "SA", "BV", "KG", "SE"}
+)
+_WRITTEN = {"GMBH": "GmbH", "LTD": "Ltd", "INC": "Inc", "CO": "Co", "CORP": "Corp", "SRL": "Srl", "MC": "Mc"}
+NOISE = (
+    word_set(
+        "POS CARD PURCHASE DEBIT VISA PAYMENT TO FROM AT REF DES INDN ID CO ACH PPD WEB WWW HTTP HTTPS CCD TEL"
+        " RECURRING"
+    )
+    | {"INST", "XFER", "INSTANT", "ONLINE", "PMT", "MR", "MRS", "MS", "MISS", "DR", "VIA"}
+    | word_set(
+        "JAN FEB MAR APR JUN JUL AUG SEP SEPT OCT NOV DEC STAFF VERS RECIBIDA DANKE DEPOSIT INV SUBSCRIPTION"
+        " MEMBERSHIP NR"
+    )
+)
+
+
+def normalise(description: str) -> str:
+    """Upper case, plain letters, single spaces."""
+    if not description.isascii():
+        decomposed = unicodedata.normalize("NFKD", description.replace("ß", "ss"))
+        description = "".join(char for char in decomposed if not unicodedata.combining(char))
+    upper = _SPACES.sub(" ", description).strip().upper()
+    upper = _ATM.sub("ATM ", upper) if "ATM" in upper else upper
+    return upper.replace("'", "").replace("’", "").replace("`", "")  # noqa: RUF001
+
+
+def tokens(text: str) -> list[str]:
+    """Runs of letters, digits, & and +; `H & M` counts as one."""
+    if " & " in text:
+        text = _LONE_AMPERSAND.sub(r"\1&\2", text)
+    return _TOKEN.findall(text)
+
+
+def words(text: str) -> list[str]:
+    """Words of a name, with their inner punctuation."""
+    return [word for word in (part.strip(".-'") for part in _WORD_BORDER.split(text)) if word]
+
+
+def has_digit(word: str) -> bool:
+    """Whether any character is a digit."""
+    return not word.isalpha() and any(char.isdigit() for char in word)
+
+
+def title(parts: list[str]) -> str:
+    """`["JOES", "BBQ", "LTD"]` as `Joes BBQ Ltd`."""
+    return " ".join(_cased(part, first=index == 0) for index, part in enumerate(parts))
+
+
+def _cased(word: str, *, first: bool) -> str:
+    if word in _WRITTEN:
+        return _WRITTEN[word]
+    if word in _CAPITALS and not (word == "LA" and first):
+        return word
+    if word in _SMALL and not first:
+        return word.lower()
+    if "-" in word:
+        return "-".join(part.capitalize() for part in word.split("-"))
+    # No vowel, few letters: an abbreviation.
+    if len(word) <= 3 and not set(word) & set("AEIOUY"):  # noqa: PLR2004
+        return word
+    return word.capitalize()

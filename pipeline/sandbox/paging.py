@@ -1,0 +1,100 @@
+"""Lists: query parameters in, one page and the cursor of the next out (fact sheet, section 1.1).
+
+Belongs here: reading `limit`, `cursor`, `created_after`, `created_before`, and the page's shape. Every list is newest
+first and walks a key of integers, so that entries made meanwhile neither repeat nor hide others.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipeline.sandbox.errors import invalid, problem
+from pipeline.sandbox.life import SECOND
+
+if TYPE_CHECKING:
+    from pipeline.sandbox.call import Call
+
+LAST = 2**62
+_UNENCODED_PLUS = re.compile(r" (\d\d:?\d\d)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of a list that is asked for; times in microseconds since 1970, both inclusive."""
+
+    limit: int
+    before: tuple[int, int]
+    """Key (submission or holder number, position) of the last entry of the page before."""
+    oldest: int
+    newest: int
+
+
+def window(call: Call, default_limit: int) -> Window:
+    """Read the paging parameters of a call; raises 422."""
+    after, before = _moment(call, "created_after"), _moment(call, "created_before")
+    if call.config.reverse_created_filters:
+        after, before = before, after
+    return Window(
+        _limit(call, default_limit),
+        _cursor(call),
+        0 if after is None else after,
+        LAST if before is None else before,
+    )
+
+
+def page(rows: list[tuple[tuple[int, int], Any]], limit: int) -> dict[str, Any]:
+    """The page's body from up to `limit + 1` pairs of key and entry: the extra one tells that there is a next page."""
+    more = len(rows) > limit
+    cursor = None
+    if more:
+        cursor = base64.urlsafe_b64encode(msgspec.msgpack.encode(rows[limit - 1][0])).decode().rstrip("=")
+    return {"next_cursor": cursor, "data": [entry for _, entry in rows[:limit]]}
+
+
+def _limit(call: Call, default: int) -> int:
+    text = call.query.get("limit")
+    if text is None:
+        return default
+    where: list[str | int] = ["query", "limit"]
+    if not re.fullmatch(r"[+-]?\d{1,9}", text):
+        msg = "Input should be a valid integer, unable to parse string as an integer"
+        raise invalid(problem(where, "int_parsing", msg))
+    if int(text) < 1:
+        raise invalid(problem(where, "greater_than_equal", "Input should be greater than or equal to 1"))
+    return min(int(text), call.config.max_page)
+
+
+def _cursor(call: Call) -> tuple[int, int]:
+    text = call.query.get("cursor")
+    if not text:
+        return (LAST, LAST)
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        return msgspec.msgpack.decode(raw, type=tuple[int, int])
+    except (binascii.Error, ValueError, msgspec.DecodeError) as error:
+        raise invalid(problem(["query", "cursor"], "value_error", "Value error, invalid cursor")) from error
+
+
+def _moment(call: Call, name: str) -> int | None:
+    """Accepts T or space, Z, offsets and none (UTC), and a plus sign that arrived as a space."""
+    text = call.query.get(name)
+    if not text:
+        return None
+    try:
+        moment = dt.datetime.fromisoformat(
+            _UNENCODED_PLUS.sub(r"+\1", text) if len(text) > len("2024-01-01 00:00") else text
+        )
+    except ValueError as error:
+        msg = "Input should be a valid datetime"
+        raise invalid(problem(["query", name], "datetime_from_date_parsing", msg)) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    since = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds

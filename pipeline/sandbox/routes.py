@@ -1,0 +1,69 @@
+"""Which function answers which route, and which call rate it counts against.
+
+Belongs here: the table, and nothing else. A new route of the API is one line here and one function beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.sandbox import admin, batches, categories, holders, transactions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.responses import Response
+
+    from pipeline.sandbox.call import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of a route. `rate` names the setting of its call rate, without `_per_second`."""
+
+    handler: Callable[[Call], Response]
+    rate: str
+
+
+# {id:path}: ids are the caller's own text and may hold a slash. So their routes stand after longer ones.
+V3: tuple[tuple[str, dict[str, Operation]], ...] = (
+    (
+        "/v3/batches",
+        {"POST": Operation(batches.create, "post_batches"), "GET": Operation(batches.list_, "get_batches")},
+    ),
+    ("/v3/batches/{id}", {"GET": Operation(batches.read, "get_batches")}),
+    ("/v3/batches/{id}/results", {"GET": Operation(batches.results, "results")}),
+    (
+        "/v3/account_holders",
+        {"POST": Operation(holders.create, "post_holders"), "GET": Operation(holders.list_, "holders")},
+    ),
+    (
+        "/v3/account_holders/{id:path}",
+        {"GET": Operation(holders.read, "holders"), "DELETE": Operation(holders.delete, "holders")},
+    ),
+    (
+        "/v3/transactions",
+        {
+            "POST": Operation(transactions.create, "post_transactions"),
+            "GET": Operation(transactions.list_, "transactions"),
+        },
+    ),
+    (
+        "/v3/transactions/{id:path}",
+        {
+            "GET": Operation(transactions.read, "transactions"),
+            "DELETE": Operation(transactions.delete, "transactions"),
+        },
+    ),
+    ("/v3/categories/{id}", {"GET": Operation(categories.read, "categories")}),
+)
+
+OPEN: tuple[tuple[str, Callable[[Call], Response]], ...] = (
+    ("/health", admin.health),
+    ("/sandbox/info", admin.info),
+    ("/sandbox/books", admin.summary),
+    ("/sandbox/books/batches", admin.batches),
+    ("/sandbox/books/charges", admin.charges),
+)
+"""GET routes without a key; those under /sandbox/ answer loopback callers only."""

@@ -1,0 +1,129 @@
+"""Taking items in: one transaction of the state file makes the submission, its charges and its outcome.
+
+Belongs here: what is decided when a batch or a single transaction is accepted. It is all decided then, and nothing
+later, so that whoever serves the state file next gives the same answers.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipeline.sandbox.chance import digest, draw
+from pipeline.sandbox.life import Submission, duration_us
+from pipeline.sandbox.limits import take_credits, take_slot
+from pipeline.sandbox.store import now_us
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from pipeline.sandbox.config import SandboxConfig
+    from pipeline.sandbox.schema import Item
+    from pipeline.sandbox.store import Store
+
+NO_HOLDER = "none"
+UNKNOWN_HOLDER = "unknown"
+"""`holder_kind` besides consumer and business."""
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def accept_batch(store: Store, config: SandboxConfig, owner: int, items: list[Item], priority: str) -> Submission:
+    """Store a batch and charge its items; raises 423 and 429. Committed when it returns."""
+    bodies = [_ENCODER.encode(item) for item in items]
+    with store.write() as con:
+        now = now_us()
+        take_slot(con, config, owner, now)
+        take_credits(con, config, owner, len(items), now)
+        nth = con.execute("SELECT coalesce(max(nth), 0) + 1 FROM submissions").fetchone()[0]
+        fails = _fails(con, config, owner, items, nth)
+        full = duration_us(config, nth, len(items), priority)
+        share = 0.2 + 0.6 * draw(config.seed, "stop", nth) if fails else 1.0
+        made = Submission(
+            seq=0,
+            id=str(uuid.uuid4()),
+            owner=owner,
+            kind="batch",
+            nth=nth,
+            priority=priority,
+            total=len(items),
+            outcome="error" if fails else "completed",
+            created_at=now,
+            finish_at=now + max(1, int(full * share)),
+            stop_at=int(len(items) * share),
+        )
+        return _insert(con, config, made, items, bodies)
+
+
+def accept_one(store: Store, config: SandboxConfig, owner: int, item: Item) -> Submission:
+    """Store a single transaction and charge it; raises 423 and 429."""
+    with store.write() as con:
+        now = now_us()
+        take_credits(con, config, owner, 1, now)
+        made = Submission(0, str(uuid.uuid4()), owner, "sync", None, "default", 1, "completed", now, now, 1)
+        return _insert(con, config, made, [item], [_ENCODER.encode(item)])
+
+
+def _insert(
+    con: sqlite3.Connection, config: SandboxConfig, made: Submission, items: list[Item], bodies: list[bytes]
+) -> Submission:
+    marks = ", ".join("?" * (len(made) - 1))
+    columns = ", ".join(Submission._fields[1:])
+    cursor = con.execute(f"INSERT INTO submissions ({columns}) VALUES ({marks})", made[1:])  # noqa: S608
+    seq = cursor.lastrowid or 0
+    kinds = _holder_kinds(con, made.owner, items)
+    flawed = _flawed(con, config, made.owner, items)
+    rows = (
+        (
+            seq,
+            at,
+            made.owner,
+            item.id,
+            item.account_holder_id,
+            kinds[item.account_holder_id],
+            item.id in flawed,
+            0,
+            body,
+        )
+        for at, (item, body) in enumerate(zip(items, bodies, strict=True))
+    )
+    con.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    return made._replace(seq=seq)
+
+
+def _holder_kinds(con: sqlite3.Connection, owner: int, items: list[Item]) -> dict[str | None, str]:
+    kinds: dict[str | None, str] = {None: NO_HOLDER}
+    for holder in {item.account_holder_id for item in items} - {None}:
+        row = con.execute("SELECT type FROM holders WHERE owner = ? AND id = ?", (owner, holder)).fetchone()
+        kinds[holder] = row[0] if row else UNKNOWN_HOLDER
+    return kinds
+
+
+def _fails(con: sqlite3.Connection, config: SandboxConfig, owner: int, items: list[Item], nth: int) -> bool:
+    """Whether this batch ends in error. Its first item tells how often its items have met that before."""
+    if nth in config.error_batch_nth:
+        return True
+    if config.batch_error_share <= 0:
+        return False
+    sql = (
+        "SELECT count(DISTINCT s.seq) FROM items i JOIN submissions s ON s.seq = i.seq"
+        " WHERE i.owner = ? AND i.id = ? AND s.outcome = 'error'"
+    )
+    met = con.execute(sql, (owner, items[0].id)).fetchone()[0]
+    content = digest(item.id for item in items)
+    return met < config.batch_error_attempts and draw(config.seed, "batch", content, met) < config.batch_error_share
+
+
+def _flawed(con: sqlite3.Connection, config: SandboxConfig, owner: int, items: list[Item]) -> set[str]:
+    """Ids that get `internal_error` this time."""
+    share = config.item_error_share
+    if share <= 0:
+        return set()
+    drawn = {item.id for item in items if draw(config.seed, "item", item.id) < share}
+    allowed = config.item_error_attempts
+    if allowed is None:
+        return drawn
+    sql = "SELECT coalesce(sum(flawed), 0) FROM items WHERE owner = ? AND id = ?"
+    return {one for one in drawn if con.execute(sql, (owner, one)).fetchone()[0] < allowed}

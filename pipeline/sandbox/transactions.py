@@ -1,0 +1,105 @@
+"""The transaction routes (fact sheet, section 2.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from pipeline.sandbox import validation
+from pipeline.sandbox.batches import COLUMNS
+from pipeline.sandbox.call import Call, answer
+from pipeline.sandbox.enriched import enriched, transaction
+from pipeline.sandbox.errors import not_found
+from pipeline.sandbox.life import Submission, stamp
+from pipeline.sandbox.paging import Window, page, window
+from pipeline.sandbox.store import now_us
+from pipeline.sandbox.submit import accept_one
+
+if TYPE_CHECKING:
+    import sqlite3
+
+DEFAULT_LIMIT = 25
+_PARTS = "body, holder_kind, flawed"
+
+
+def create(call: Call) -> Response:
+    """POST /v3/transactions: one object in, enriched at once; an unknown holder is an `error` in a 200 (Q11)."""
+    item = validation.transaction(call.body)
+    made = accept_one(call.store, call.config, call.owner, item)
+    row = call.store.connection().execute(f"SELECT {_PARTS} FROM items WHERE seq = ?", (made.seq,)).fetchone()  # noqa: S608
+    return answer(enriched(row, stamp(made.created_at)))
+
+
+def read(call: Call) -> Response:
+    """GET /v3/transactions/{id}: the latest version that has been processed."""
+    seq, position, created_at = _latest(call, call.path["id"], now_us())
+    sql = f"SELECT {_PARTS} FROM items WHERE seq = ? AND position = ?"  # noqa: S608
+    row = call.store.connection().execute(sql, (seq, position)).fetchone()
+    return answer(transaction(row, stamp(created_at)))
+
+
+def delete(call: Call) -> Response:
+    """DELETE /v3/transactions/{id}: 204; what it cost stays in the books."""
+    with call.store.write() as con:
+        seq, position, _ = _latest(call, call.path["id"], now_us())
+        con.execute(
+            "UPDATE items SET gone = 1 WHERE owner = ? AND id = ? AND (seq, position) <= (?, ?)",
+            (call.owner, call.path["id"], seq, position),
+        )
+    return Response(status_code=204)
+
+
+def list_(call: Call) -> Response:
+    """GET /v3/transactions, newest first, by holder and time of creation."""
+    part = window(call, DEFAULT_LIMIT)
+    holder = call.query.get("account_holder_id") or None
+    now = now_us()
+    rows: list[tuple[tuple[int, int], Any]] = []
+    con = call.store.connection()
+    sql = (
+        f"SELECT {COLUMNS} FROM submissions WHERE owner = ? AND outcome = 'completed' AND seq <= ?"  # noqa: S608
+        " AND created_at BETWEEN ? AND ? ORDER BY seq DESC"
+    )
+    for found in con.execute(sql, (call.owner, part.before[0], part.oldest, part.newest)):
+        wanted = part.limit + 1 - len(rows)
+        if wanted <= 0:
+            break
+        rows += _of_submission(con, Submission._make(found), part, holder, wanted, now)
+    return answer(page(rows, part.limit))
+
+
+def _of_submission(
+    con: sqlite3.Connection, found: Submission, part: Window, holder: str | None, wanted: int, now: int
+) -> list[tuple[tuple[int, int], Any]]:
+    """Up to `wanted` of its transactions, last first, without those that a later visible version replaced."""
+    sql = (
+        "SELECT position, body, holder_kind, flawed FROM items i WHERE seq = :seq AND position < :before AND gone = 0"
+        " AND (:holder IS NULL OR holder = :holder) AND NOT EXISTS ("
+        "  SELECT 1 FROM items l JOIN submissions s ON s.seq = l.seq WHERE l.owner = i.owner AND l.id = i.id"
+        "  AND (l.seq, l.position) > (i.seq, i.position) AND s.outcome = 'completed'"
+        "  AND (s.finish_at <= :now OR l.position < s.stop_at * (:now - s.created_at) / (s.finish_at - s.created_at)))"
+        " ORDER BY position DESC LIMIT :limit"
+    )
+    before = found.visible(now)
+    if found.seq == part.before[0]:
+        before = min(before, part.before[1])
+    given = {"seq": found.seq, "before": before, "holder": holder, "now": now, "limit": wanted}
+    made = stamp(found.created_at)
+    return [((found.seq, row[0]), transaction(row[1:], made)) for row in con.execute(sql, given)]
+
+
+def _latest(call: Call, identity: str, now: int) -> tuple[int, int, int]:
+    """Submission number, position and time of the version that counts; raises 404."""
+    sql = (
+        f"SELECT i.position, i.gone, {', '.join('s.' + name for name in Submission._fields)}"  # noqa: S608
+        " FROM items i JOIN submissions s ON s.seq = i.seq WHERE i.owner = ? AND i.id = ?"
+        " ORDER BY i.seq DESC, i.position DESC"
+    )
+    for position, gone, *columns in call.store.connection().execute(sql, (call.owner, identity)):
+        found = Submission._make(columns)
+        if position < found.visible(now):
+            if gone:
+                break
+            return found.seq, position, found.created_at
+    raise not_found("Transaction")
