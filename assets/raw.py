@@ -1,12 +1,13 @@
 """Raw transactions: bank files into the lake."""
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from pipeline.flow.inbox import Ingestion, ingest_files, ingest_inbox
 from pipeline.resources import Enrich
-from pipeline.runs import mark_run
+from pipeline.runs import known_troubles, mark_run
 
 
 class IngestConfig(dg.Config):
@@ -27,7 +28,7 @@ class IngestConfig(dg.Config):
 )
 def raw_transactions(context: dg.AssetExecutionContext, config: IngestConfig, enrich: Enrich) -> dg.MaterializeResult:  # type: ignore[type-arg]
     mark_run(context)
-    with enrich.workspace() as ws:
+    with known_troubles(), enrich.workspace() as ws:
         if config.files:
             mapping = Path(config.mapping) if config.mapping else None
             done = ingest_files(ws, [Path(name) for name in config.files], mapping)
@@ -48,15 +49,16 @@ def _report(context: dg.AssetExecutionContext, done: Ingestion) -> None:
     if done.failed:
         context.log_event(dg.AssetMaterialization("raw_transactions", metadata=_metadata(done)))
         raise dg.Failure(
-            description=f"{len(done.failed)} file(s) could not be read; {len(done.reports)} were. "
-            + " ".join(f"{name}: {why}" for name, why in done.failed.items()),
+            description=f"{len(done.failed)} file(s) could not be read; {len(done.reports)} were.\n"
+            + "\n".join(done.failed.values()),
             metadata={"files_failed": len(done.failed)},
             allow_retries=False,
         )
 
 
-def _metadata(done: Ingestion) -> dict[str, int]:
+def _metadata(done: Ingestion) -> dict[str, Any]:
     return {
+        "read_as": dg.MetadataValue.json({file.source_file: file.facts for file in done.reports}),
         "files": len(done.reports),
         "records": sum(file.records for file in done.reports),
         "accepted": sum(file.accepted for file in done.reports),

@@ -38,14 +38,11 @@ class Outcome:
 
 
 class OneShot:
-    """One go over the data folder. `on_turn` is called after each turn, for progress."""
+    """One go over the data folder."""
 
-    def __init__(
-        self, instance: dg.DagsterInstance, resource: EnrichResource, *, on_turn: Callable[[Workspace], None]
-    ) -> None:
+    def __init__(self, instance: dg.DagsterInstance, resource: EnrichResource) -> None:
         self.instance = instance
         self.resource = resource
-        self.on_turn = on_turn
         self.defs = build_defs(resource)
         self.outcome = Outcome()
         self._cursors: dict[str, str | None] = {}
@@ -60,14 +57,18 @@ class OneShot:
         """Cut everything that waits into batches."""
         return self._run("plan", run_config={"ops": {"batch_plan": {"config": {"flush": True}}}})
 
-    def finish(self) -> Outcome:
-        """Send, wait, collect and publish until nothing is left that the pipeline itself can do."""
+    def finish(self, on_turn: Callable[[Workspace], None]) -> Outcome:
+        """Send, wait, collect and publish until nothing is left that the pipeline itself can do.
+
+        `on_turn` is called after each turn of the sensors, for showing progress.
+        """
         reap_dead_runs(self.instance)
         with self.resource.workspace() as ws:
             while self._turn(ws):
+                on_turn(ws)
                 time.sleep(_TURN_SECONDS)
             self._publish(ws)
-            self.on_turn(ws)
+            on_turn(ws)
         return self.outcome
 
     def publish(self) -> Outcome:
@@ -80,7 +81,6 @@ class OneShot:
         """One turn of the sensors. False when everything is done, or nothing can go on."""
         for sensor in (submissions, completions):
             self._tick(sensor)
-        self.on_turn(ws)
         open_rows = batches.in_states(ws.ledger, *OPEN_STATES)
         if not open_rows:
             return False

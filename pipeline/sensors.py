@@ -16,6 +16,7 @@ from pipeline.errors import EnrichError
 from pipeline.flow.inbox import settled_files
 from pipeline.flow.planning import plan_is_due
 from pipeline.flow.recovering import recover
+from pipeline.flow.submitting import waits_for_holders
 from pipeline.flow.sweeping import recover_senders
 from pipeline.flow.watching import watch
 from pipeline.flow.workspace import Workspace
@@ -92,9 +93,10 @@ def submission_requests(ws: Workspace, instance: dg.DagsterInstance) -> list[dg.
         requests.append(dg.RunRequest(job_name=plan_job.name))
     if holders.wanted(ws.ledger, limit=1) and not is_under_way(instance, holders_job.name):
         requests.append(dg.RunRequest(job_name=holders_job.name))
-    recover_senders(ws)
+    if recover_senders(ws) is None:
+        return requests  # somebody is sending: a run would only find that out and go
     ledger_batches.forget_dead_claims(ws.ledger)
-    keys = sendable_now(ws)
+    keys = [key for key in sendable_now(ws) if not waits_for_holders(ws, key)]
     return requests + _dispatched(ws, instance, submit_job.name, keys)
 
 

@@ -116,7 +116,7 @@ class Caller:
             with self._http.stream(method, url, params=params, content=content, headers=headers) as response:
                 self.note(response.headers)
                 request_id = response.headers.get("x-request-id") or request_id
-                if response.status_code != 200:
+                if response.status_code != httpx.codes.OK:
                     raise error_from(self.whole(response, name, request_id))
                 return consume(response, name, request_id)
         except httpx.RequestError as cause:

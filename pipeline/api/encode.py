@@ -6,7 +6,7 @@ ingest. The same rows give the same bytes, since their hash is the fingerprint o
 
 from __future__ import annotations
 
-from datetime import date  # noqa: TC003 - msgspec reads the annotations at run time
+from datetime import date
 from typing import TYPE_CHECKING
 
 import msgspec

@@ -4,8 +4,10 @@ Belongs here: one class per row of the API's error table, with its verdict; noth
 Reading an answer's bytes is in `answers`, deciding what became of a batch POST is in `submit`.
 """
 
+# ruff: noqa: N818 - the names are those of the error table; "NotFoundError" says no more than "NotFound"
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, Literal
 
 from pipeline.errors import EnrichError
@@ -252,6 +254,6 @@ def class_for(status: int) -> type[ApiError]:
     """The class of an answer with this status, for any status that is not a success."""
     if status in BY_STATUS:
         return BY_STATUS[status]
-    if status >= 500:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return ServerError
-    return UnexpectedStatus if status >= 300 else BadAnswer
+    return BadAnswer if status < HTTPStatus.MULTIPLE_CHOICES else UnexpectedStatus

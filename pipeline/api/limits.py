@@ -67,8 +67,8 @@ class Backoff:
     def delay(self, attempt: int, retry_after: float | None) -> float:
         """Seconds before attempt `attempt` + 1 (from 0). A `Retry-After` is never undercut, only jittered upwards."""
         if retry_after is not None:
-            return retry_after + random.uniform(0, self.base)  # noqa: S311 - jitter, not a secret
-        return random.uniform(0, min(self.cap, self.base * 2**attempt))  # noqa: S311
+            return retry_after + random.uniform(0, self.base)
+        return random.uniform(0, min(self.cap, self.base * 2**attempt))
 
     def sleep(self, seconds: float) -> None:
         """Sleep that many of the API's seconds."""

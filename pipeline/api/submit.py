@@ -145,7 +145,7 @@ def _without_answer(post: _Post, failure: Exception, request_id: str) -> ApiErro
 def _judge(post: _Post, answer: Answer) -> Batch:
     """A complete answer came. A 4xx is a refusal whenever it came; anything else but a readable 200 proves nothing."""
     status = answer.status
-    if 400 <= status < 500 and status not in _BY_A_PROXY:
+    if httpx.codes.is_client_error(status) and status not in _BY_A_PROXY:
         raise error_from(answer, quote=False)
     if not post.released:
         # Also a 200: no server can have accepted a body that it has not got.
@@ -156,7 +156,7 @@ def _judge(post: _Post, answer: Answer) -> Batch:
             retry_after=answer.retry_after,
             note="answered before the whole request was sent",
         ) from error_from(answer, quote=False)
-    if status != 200:
+    if status != httpx.codes.OK:
         raise FateUnknown(
             CALL,
             status=status,

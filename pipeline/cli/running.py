@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipeline.cli import show
-from pipeline.cli.summary import show_summary
+from pipeline.cli.summary import accepted_any, show_files, show_summary
 from pipeline.errors import ConfigError
 from pipeline.flow.status import read_status
 from pipeline.flow.workspace import Workspace, open_workspace
@@ -17,7 +17,7 @@ from pipeline.instance import open_instance
 from pipeline.ledger import batches, manifest
 from pipeline.ledger.states import State
 from pipeline.local_api import start_sandbox
-from pipeline.one_shot import OneShot
+from pipeline.one_shot import OneShot, Outcome
 from pipeline.resources import EnrichResource
 from pipeline.sample import SAMPLE
 from pipeline.sandbox.config import SandboxConfig
@@ -76,31 +76,47 @@ def _api(settings: Settings, config: SandboxConfig) -> Iterator[Settings]:
 
 
 def _run(settings: Settings, files: Sequence[Path], mapping: Path | None) -> int:
-    resource = EnrichResource(settings)
-    with open_instance() as instance, _bars() as on_turn:
-        one_shot = OneShot(instance, resource, on_turn=on_turn)
-        try:
-            read = one_shot.ingest(files, mapping)
-            one_shot.plan()
-            outcome = one_shot.finish()
-        except KeyboardInterrupt:
-            show.warn(
-                "interrupted: batches that were sent go on at the API; run the same command again to collect them"
-            )
-            one_shot.publish()
-            return INTERRUPTED
     ws = open_workspace(settings)
     try:
-        show_summary(ws, files)
-        for trouble in outcome.troubles:
-            show.warn(trouble)
-        if outcome.stopped_by:
-            show.trouble(outcome.stopped_by, "What is not sent stays planned; `enrich status` shows it.")
-        if outcome.stopped_by or read_status(ws).needs_person:
-            return WAITS_FOR_PERSON
-        return 0 if read else 1
+        with open_instance() as instance:
+            one_shot = OneShot(instance, EnrichResource(settings))
+            read = one_shot.ingest(files, mapping)
+            show_files(ws, files)
+            for trouble in one_shot.outcome.troubles:
+                show.trouble(trouble)
+            if not read and not accepted_any(ws, files):
+                return 1
+            outcome = _finish(one_shot)
+        if outcome is None:
+            return INTERRUPTED
+        show_summary(ws)
+        return _tell(ws, outcome, read=read)
     finally:
         ws.ledger.close()
+
+
+def _finish(one_shot: OneShot) -> Outcome | None:
+    """Plan, send, wait, land, publish, with bars; None when a person interrupted it."""
+    one_shot.outcome.troubles.clear()
+    with _bars() as on_turn:
+        try:
+            one_shot.plan()
+            return one_shot.finish(on_turn)
+        except KeyboardInterrupt:
+            show.warn("interrupted; what was sent goes on at the API. The same command again collects it.")
+            one_shot.publish()
+            return None
+
+
+def _tell(ws: Workspace, outcome: Outcome, *, read: bool) -> int:
+    """What a person has to know at the end, and the exit code."""
+    for trouble in dict.fromkeys(outcome.troubles):
+        show.warn(trouble)
+    if outcome.stopped_by:
+        show.trouble(outcome.stopped_by, "What is not sent stays planned; `enrich status` shows it.")
+    if outcome.stopped_by or read_status(ws).needs_person:
+        return WAITS_FOR_PERSON
+    return 0 if read else 1
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -29,9 +30,30 @@ _TABLES = {
 _ROWS = 20
 
 
-def show_summary(ws: Workspace, files: Sequence[Path]) -> None:
-    """Everything a person wants to know after a run; the figures are those of the published warehouse."""
-    _show_files(ws, files)
+def show_files(ws: Workspace, files: Sequence[Path]) -> None:
+    """What was read, how it was understood, and what a person should know about it."""
+    for row in _of(ws, files):
+        known = f" ({row.repeats:,} known before)" if row.repeats else ""
+        show.say(f"{row.name}: {row.records:,} records, {row.accepted:,} accepted{known}, {row.rejected:,} rejected")
+        if row.facts:
+            show.say("  read as: " + " · ".join(f"{name} {value}" for name, value in row.facts.items()))
+        for warning in row.warnings:
+            show.warn(warning)
+
+
+def accepted_any(ws: Workspace, files: Sequence[Path]) -> bool:
+    """Whether one of these files is in the ledger, from this run or an earlier one."""
+    return bool(_of(ws, files))
+
+
+def _of(ws: Workspace, files: Sequence[Path]) -> list[Any]:
+    table = schema.source_files
+    rows = {row.name: row for row in ws.ledger.rows(select(table).order_by(table.c.ingested_at))}
+    return [rows[path.name] for path in dict.fromkeys(files) if path.name in rows]
+
+
+def show_summary(ws: Workspace) -> None:
+    """Counts that add up, tables and the next commands; the figures are those of the published warehouse."""
     _show_states(ws)
     for title, sql in _TABLES.items():
         result = query(ws.home, sql)
@@ -46,17 +68,6 @@ def show_summary(ws: Workspace, files: Sequence[Path]) -> None:
     show.say("Next:")
     show.say('  enrich query "SELECT * FROM transactions LIMIT 5"' + _data_dir(ws))
     show.say("  make dev        # the same runs, batches and checks in the Dagster UI")
-
-
-def _show_files(ws: Workspace, files: Sequence[Path]) -> None:
-    table = schema.source_files
-    rows = {row.name: row for row in ws.ledger.rows(select(table).order_by(table.c.ingested_at))}
-    shown = [rows[path.name] for path in files if path.name in rows]
-    show.say("")
-    show.table(
-        ["file", "records", "accepted", "known before", "rejected"],
-        [(row.name, row.records, row.accepted, row.repeats, row.rejected) for row in shown],
-    )
 
 
 def _show_states(ws: Workspace) -> None:

@@ -6,7 +6,7 @@ and landing twice is the same as once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -54,9 +54,7 @@ class CollectReport:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def collect(
-    ws: Workspace, client: ApiClient, keys: Sequence[str], *, on_landed: Callable[[str, Landed], None] | None = None
-) -> CollectReport:
+def collect(ws: Workspace, client: ApiClient, keys: Sequence[str]) -> CollectReport:
     """Finish those of `keys` that completed or ended in error. One that fails does not stop the others."""
     report = CollectReport()
     with ws.claimed(keys, {State.COMPLETED, State.ERRORED}) as claims:
@@ -67,8 +65,7 @@ def collect(
                 _count_error(ws, claim, row.attempts, report)
                 continue
             _collect_one(ws, client, claim, report)
-            if on_landed and key in report.landed:
-                on_landed(key, report.landed[key])
+    batches.undispatch(ws.ledger, [*report.skipped, *report.failed])
     return report
 
 

@@ -185,11 +185,21 @@ def _record(
 ) -> None:  # fmt: skip
     conn.execute(
         insert(schema.source_files).values(
-            file_id=read.file_id, name=read.source_file, sha256=read.sha256, bytes=read.size, records=read.records,
-            accepted=accepted, repeats=repeats, rejected=rejected, archive_path=archive_path,
-            ingested_at=ws.ledger.now(), revision=revision,
+            file_id=read.file_id,
+            name=read.source_file,
+            sha256=read.sha256,
+            bytes=read.size,
+            records=read.records,
+            accepted=accepted,
+            repeats=repeats,
+            rejected=rejected,
+            archive_path=archive_path,
+            facts=read.facts,
+            warnings=read.warnings,
+            ingested_at=ws.ledger.now(),
+            revision=revision,
         )
-    )  # fmt: skip
+    )
 
 
 def _holder_ids(frame: pl.DataFrame) -> list[str]:

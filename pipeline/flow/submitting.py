@@ -7,7 +7,7 @@ by a guarded update, outcome recorded. What a failure means is decided by whethe
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from pipeline.api.encode import encode_batch
 from pipeline.api.errors import ApiError, ConnectionFailed, FateUnknown, NotSent
 from pipeline.crashpoints import point
 from pipeline.flow.workspace import Workspace
-from pipeline.lake import files
+from pipeline.lake import files, tables
 from pipeline.ledger import batches, circuit, holders, manifest, outcomes, sending
 from pipeline.ledger.batches import Claim, LostClaimError
 from pipeline.ledger.sending import Intent, NoCapacityError
@@ -54,22 +54,35 @@ def submit(
     keys: Sequence[str],
     *,
     run_id: str | None = None,
-    on_submitted: Callable[[str, int], None] | None = None,
 ) -> SubmitReport:
     """Send those of `keys` that are planned, whose holders are confirmed and for which there is room.
 
-    `on_submitted(key, rows)` is called after each. Never raises for what the API answers: see the report.
+    Never raises for what the API answers: see the report.
     """
     report = SubmitReport()
+    try:
+        _submit(ws, client, keys, report, run_id)
+    finally:
+        # Whatever was left for later may be asked for again at once, not only after `dispatch_seconds`.
+        batches.undispatch(ws.ledger, [*report.skipped, *report.failed])
+    return report
+
+
+def _submit(
+    ws: Workspace,
+    client: ApiClient,
+    keys: Sequence[str],
+    report: SubmitReport,
+    run_id: str | None,
+) -> None:
     with sender(ws) as is_sender:
         if not is_sender:
             report.skipped = dict.fromkeys(keys, "another process is sending")
-            return report
+            return
         report.recovered = sum(sending.recover_dead_senders(ws.ledger, ws.bucket))
         with ws.claimed(keys, {State.PLANNED}) as claims:
             report.skipped = {key: "not planned, or another step has it" for key in keys if key not in claims}
-            _send_all(ws, client, claims, report, run_id, on_submitted)
-    return report
+            _send_all(ws, client, claims, report, run_id)
 
 
 @contextmanager
@@ -96,15 +109,12 @@ def _send_all(
     claims: dict[str, Claim],
     report: SubmitReport,
     run_id: str | None,
-    on_submitted: Callable[[str, int], None] | None,
 ) -> None:
     rest = list(claims)
     try:
         while rest:
             key = rest.pop(0)
             _send_one(ws, client, claims[key], report, run_id)
-            if on_submitted and key in report.submitted:
-                on_submitted(key, batches.by_keys(ws.ledger, [key])[key].rows)
     except StopSendingError as stop:
         for key in rest:
             report.skipped[key] = str(stop)
@@ -133,6 +143,17 @@ def _send_one(ws: Workspace, client: ApiClient, claim: Claim, report: SubmitRepo
         raise StopSendingError(str(full)) from full
     point("submit.after_reserve")
     _post(ws, client, intent, body, report)
+
+
+def waits_for_holders(ws: Workspace, key: str) -> bool:
+    """Whether a planned batch names a holder that has yet to be created: a run for it would only put it off.
+
+    Asked for nevertheless it would lie for `dispatch_seconds` once its holders are there.
+    """
+    with ws.ledger.read() as conn:
+        plan_files = [row.path for row in manifest.live(conn, "plan", batch_key=key)]
+    named = files.read_table(ws.lake, plan_files, ["account_holder_id"], table=tables.PLAN)["account_holder_id"]
+    return holders.WANTED in holders.unconfirmed(ws.ledger, set(named.drop_nulls())).values()
 
 
 def _holders_ready(ws: Workspace, claim: Claim, ids: list[str], report: SubmitReport) -> bool:
@@ -187,6 +208,9 @@ def _refused(ws: Workspace, intent: Intent, error: ApiError, report: SubmitRepor
     retry_at = None if opens else sending.retry_at(ws.ledger, ws.settings.scaled(wait))
     if not released:
         sending.not_sent(ws.ledger, intent, ws.bucket, error=text, retry_at=retry_at)
+        if not (opens or later):  # an early 413 or 422: the same items would be refused again
+            outcomes.hold_claimed(ws.ledger, intent.claim, reason=text)
+            return
     elif opens or later:
         sending.refused(ws.ledger, intent, ws.bucket, error=text, request_id=error.request_id, retry_at=retry_at)
     else:

@@ -31,14 +31,14 @@ class SweepReport:
 
 def sweep(ws: Workspace, client: ApiClient) -> SweepReport:
     """Do it all once. Raises ApiError when the API's list is needed and cannot be had."""
-    dead = recover_senders(ws)
+    dead = recover_senders(ws) or 0
     return SweepReport(dead, recover(ws, client), remove_orphans(ws))
 
 
-def recover_senders(ws: Workspace) -> int:
-    """Find batches whose sending process died, unless somebody is sending right now; returns how many."""
+def recover_senders(ws: Workspace) -> int | None:
+    """Find batches whose sending process died; returns how many, or None when somebody is sending right now."""
     with sender(ws) as is_sender:
-        return sum(sending.recover_dead_senders(ws.ledger, ws.bucket)) if is_sender else 0
+        return sum(sending.recover_dead_senders(ws.ledger, ws.bucket)) if is_sender else None
 
 
 def remove_orphans(ws: Workspace) -> int:

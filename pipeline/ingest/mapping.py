@@ -1,7 +1,7 @@
 """How a file's columns become canonical ones: the mapping, read from TOML.
 
-Every section is named after a canonical column; only `date`, `description`, `amount` and `currency` are needed. Whatever
-is not stated is found in the file and shown. Nothing here opens a data file; `mapping_checks` says what contradicts itself.
+Every section is named after a canonical column; only `date`, `description`, `amount` and `currency` are needed.
+Whatever is not stated is found in the file and shown. Nothing here opens a data file.
 
     [file]                      # all optional
     format = "csv"              # csv, jsonl or parquet

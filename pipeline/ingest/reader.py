@@ -74,27 +74,30 @@ def read_file(path: Path, mapping: Mapping | None = None, *, now: datetime, sour
     packed = read_bytes(path, name)
     data = unpack(packed, name)
     given = mapping or Mapping.canonical()
-    form = given.file.format or detect_format(data, name)
-    used, records = _records(data, form, given, path, name)
-    digest = hashlib.sha256(packed).hexdigest()
-    file = _File(
-        name,
-        hashlib.sha256(f"{digest} {given.digest()}".encode()).hexdigest()[:32],
-        now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now,
-    )
+    used, records = _records(data, given.file.format or detect_format(data, name), given, path, name)
+    sha256 = hashlib.sha256(packed).hexdigest()
+    file_id = hashlib.sha256(f"{sha256} {given.digest()}".encode()).hexdigest()[:32]
+    file = _File(name, file_id, now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now)
     habits = find_habits(records, used, name)
-    rows = _Rows(file, used, records)
-    interpreter = Interpreter(used, habits)
+    accepted, rejected = _rows(file, used, records, Interpreter(used, habits))
+    warnings = [*records.warnings, *_warnings(accepted)]
+    facts = {**records.facts, **habits.facts}
+    return Ingested(file_id, name, sha256, len(packed), records.records, accepted, rejected, facts, warnings)
+
+
+def _rows(
+    file: _File, mapping: Mapping, records: Records, interpreter: Interpreter
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Accepted and rejected rows, reconciled with the independent count."""
+    rows = _Rows(file, mapping, records)
     for start in range(0, records.texts.height, _CHUNK):
         texts = records.texts.slice(start, _CHUNK)
         rows.add(start, interpreter.interpret({column: texts[column].to_list() for column in texts.columns}))
     accepted, rejected = rows.accepted(), rows.rejected()
     if accepted.height + rejected.height != records.records:
         found = f"{accepted.height} were accepted and {rejected.height} rejected"
-        raise IntegrityError(f"{name}: {records.records} records were counted, but {found}")
-    warnings = [*records.warnings, *_warnings(accepted)]
-    facts = {**records.facts, **habits.facts}
-    return Ingested(file.file_id, name, digest, len(packed), records.records, accepted, rejected, facts, warnings)
+        raise IntegrityError(f"{file.name}: {records.records} records were counted, but {found}")
+    return accepted, rejected
 
 
 def _records(data: bytes, form: str, given: Mapping, path: Path, name: str) -> tuple[Mapping, Records]:

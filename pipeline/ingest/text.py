@@ -64,9 +64,12 @@ def unpack(data: bytes, name: str) -> bytes:
     if not data.startswith(b"\x1f\x8b"):
         return data
     try:
-        return gzip.decompress(data)
+        content = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"{name}: damaged gzip file ({error})") from error
+    if content.startswith(b"PAR1"):
+        raise ConfigError(f"{name} is Parquet inside gzip", hint="Unpack it first: Parquet is compressed already.")
+    return content
 
 
 def detect_format(data: bytes, name: str) -> str:

@@ -71,7 +71,12 @@ def _c(name: str, type_: str, comment: str, *, required: bool = False) -> Column
 
 # What ingest makes of a record that it accepts. A plan file has exactly these columns plus `position`.
 RAW_COLUMNS = (
-    _c("transaction_id", "VARCHAR", "Id sent to the API: the file's own id, or one made from the content", required=True),
+    _c(
+        "transaction_id",
+        "VARCHAR",
+        "Id sent to the API: the file's own id, or one made from the content",
+        required=True,
+    ),
     _c("source_id", "VARCHAR", "The id as the file has it; NULL where the file has none"),
     _c("date", "DATE", "Date of the transaction", required=True),
     _c("description", "VARCHAR", "Text of the transaction as the bank printed it", required=True),
@@ -192,7 +197,9 @@ INTERMEDIARIES = Table(
     ),
 )
 
-FILE_TABLES = {table.name: table for table in (RAW_TRANSACTIONS, REJECTED_ROWS, WAITING, PLAN, TRANSACTIONS, INTERMEDIARIES)}
+FILE_TABLES = {
+    table.name: table for table in (RAW_TRANSACTIONS, REJECTED_ROWS, WAITING, PLAN, TRANSACTIONS, INTERMEDIARIES)
+}
 """Kinds of Parquet file, by the name that the manifest calls them."""
 
 # Operations: real tables in the warehouse, copied from the ledger at publishing.
@@ -201,7 +208,12 @@ BATCHES = Table(
     "One row per batch: which state it is in, since when, and what happens next",
     (
         _c("batch_key", "VARCHAR", "Key of the batch; also its partition in Dagster", required=True),
-        _c("state", "VARCHAR", "planned, reserved, sending, unconfirmed, submitted, completed, errored, landed, held…", required=True),
+        _c(
+            "state",
+            "VARCHAR",
+            "planned, reserved, sending, unconfirmed, submitted, completed, errored, landed, held…",
+            required=True,
+        ),
         _c("state_since", "TIMESTAMP", "When it entered this state (UTC)", required=True),
         _c("rows", "BIGINT", "Items in the batch; one credit each", required=True),
         _c("attempts", "INTEGER", "Times it was sent", required=True),
@@ -225,7 +237,12 @@ BATCH_ATTEMPTS = Table(
         _c("batch_key", "VARCHAR", "The batch", required=True),
         _c("attempt", "INTEGER", "From 1", required=True),
         _c("state", "VARCHAR", "not_sent, refused, unconfirmed, submitted, completed, errored, absent…", required=True),
-        _c("reason", "VARCHAR", "Why it was sent: first, batch_error, item_error, split, operator, absent", required=True),
+        _c(
+            "reason",
+            "VARCHAR",
+            "Why it was sent: first, batch_error, item_error, split, operator, absent",
+            required=True,
+        ),
         _c("vendor_batch_id", "VARCHAR", "The API's id"),
         _c("credits", "BIGINT", "Credits taken; one per item", required=True),
         _c("reserved_at", "TIMESTAMP", "When credits and slot were taken (UTC)", required=True),
@@ -242,7 +259,12 @@ ACCOUNT_HOLDERS = Table(
     (
         _c("account_holder_id", "VARCHAR", "The holder", required=True),
         _c("type", "VARCHAR", "consumer or business", required=True),
-        _c("state", "VARCHAR", "wanted (not created yet), confirmed, mismatch (the API has another type)", required=True),
+        _c(
+            "state",
+            "VARCHAR",
+            "wanted (not created yet), confirmed, mismatch (the API has another type)",
+            required=True,
+        ),
         _c("first_seen_at", "TIMESTAMP", "When a file first named it (UTC)", required=True),
         _c("confirmed_at", "TIMESTAMP", "When the API had it (UTC)"),
         _c("detail", "VARCHAR", "What is wrong with it"),

@@ -250,6 +250,13 @@ def dispatch(ledger: Ledger, keys: Sequence[str], *, seconds: float) -> None:
             conn.execute(update(_b).where(_b.c.batch_key.in_(chunk)).values(dispatched_until=until))
 
 
+def undispatch(ledger: Ledger, keys: Sequence[str]) -> None:
+    """Take the note back: the run came, and left these as they were."""
+    with ledger.write() as conn:
+        for chunk in _chunks(keys):
+            conn.execute(update(_b).where(_b.c.batch_key.in_(chunk)).values(dispatched_until=None))
+
+
 def slots_in_use(conn: Connection) -> int:
     """Batches that take one of the API's places, counted from their states."""
     return int(conn.execute(select(func.count()).where(_b.c.state.in_(SLOT_STATES))).scalar_one())

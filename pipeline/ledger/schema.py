@@ -6,6 +6,7 @@ Times are naive UTC. Nothing here reads or writes; the migrations build what is 
 from __future__ import annotations
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     CheckConstraint,
     Column,
@@ -43,6 +44,8 @@ source_files = Table(
     Column("repeats", BigInteger, nullable=False),
     Column("rejected", BigInteger, nullable=False),
     Column("archive_path", String, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("warnings", JSON, nullable=False),
     Column("ingested_at", DateTime, nullable=False),
     Column("revision", BigInteger, nullable=False),
     CheckConstraint("accepted + rejected = records", name="conservation"),

@@ -4,6 +4,7 @@ Belongs here: who the holders are and what happens in their months. Only `Random
 promises that its sequence stays the same across versions, and promises nothing about `choice` or `sample`.
 """
 
+# ruff: noqa: PLR2004 - the numbers are shares of a month's events
 from __future__ import annotations
 
 import calendar
@@ -25,7 +26,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 GOOD = 3_000
-COLUMNS = "id,date,description,amount,entry_type,currency,country,account_holder_id,account_holder_type".split(",")
+COLUMNS = [
+    "id",
+    "date",
+    "description",
+    "amount",
+    "entry_type",
+    "currency",
+    "country",
+    "account_holder_id",
+    "account_holder_type",
+]
 MONTHS = ((2025, 9), (2025, 10), (2025, 11), (2025, 12), (2026, 1), (2026, 2))
 CONSUMERS = {"US": 7, "GB": 6, "DE": 3, "FR": 2, "ES": 2, "NL": 2, "IE": 2}
 BUSINESSES = {"US": 2, "GB": 2, "DE": 1, "IE": 1}
@@ -73,7 +84,7 @@ class Generator:
     """Draws everything from one seed."""
 
     def __init__(self, seed: int = 20_250_901) -> None:
-        self._random = Random(seed).random  # noqa: S311 - a sample, no secret
+        self._random = Random(seed).random
         self._rows: list[tuple[str, ...]] = []
 
     def records(self) -> list[tuple[str, ...]]:
@@ -159,7 +170,7 @@ class Generator:
             shop, low, high = self._pick(_items(holder.code, "shops"))
             self._add(holder, _words()[holder.code]["refund_text"].replace("{shop}", shop), low, high, "incoming", day)
 
-    def _add(self, holder: Holder, text: str, low: float, high: float, way: str, day: date) -> None:  # noqa: PLR0913, PLR0917
+    def _add(self, holder: Holder, text: str, low: float, high: float, way: str, day: date) -> None:
         description = self._fill(text, holder.code, day)
         amount = f"{self._between(low, high):.2f}"
         identifier = holder.id.replace("acct-", "") if holder.with_ids else ""

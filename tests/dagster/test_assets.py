@@ -22,6 +22,7 @@ def test_ingest_and_plan_report_rows_and_make_partitions(project_for, bank_file)
     assert result.success
     (event,) = events(project, "raw_transactions")
     figures = {name: value.value for name, value in event.metadata.items()}
+    assert figures.pop("read_as")["bank.csv"]["format"]
     assert figures == {"files": 1, "records": 26, "accepted": 25, "new": 25, "rejected": 1}
     assert project.run("plan", config={"ops": {"batch_plan": {"config": {"flush": True}}}}).success
     keys = [row.batch_key for row in batches.in_states(project.ws.ledger, State.PLANNED)]

@@ -144,6 +144,8 @@ def upgrade() -> None:
         sa.Column("repeats", sa.BigInteger(), nullable=False),
         sa.Column("rejected", sa.BigInteger(), nullable=False),
         sa.Column("archive_path", sa.String(), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("warnings", sa.JSON(), nullable=False),
         sa.Column("ingested_at", sa.DateTime(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("accepted + rejected = records", name="conservation"),
@@ -172,7 +174,10 @@ def upgrade() -> None:
         sa.Column("vendor_batch_id", sa.String(), nullable=True),
         sa.Column("request_id", sa.String(), nullable=True),
         sa.Column("error", sa.String(), nullable=True),
-        sa.ForeignKeyConstraint(["batch_key"], ["batches.batch_key"]),
+        sa.ForeignKeyConstraint(
+            ["batch_key"],
+            ["batches.batch_key"],
+        ),
         sa.PrimaryKeyConstraint("batch_key", "sequence"),
         sa.UniqueConstraint("vendor_batch_id"),
     )

@@ -1,0 +1,200 @@
+"""The command line as a person uses it: real processes, the sandbox over HTTP, its books as the witness."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from sqlalchemy import select
+
+from pipeline.instance import open_instance
+from pipeline.ledger import schema
+from pipeline.ledger.db import open_ledger
+from pipeline.ledger.states import CHARGED_ATTEMPTS
+from pipeline.sandbox.books import Books
+
+ENRICH = Path(sys.executable).with_name("enrich")
+
+
+def attempts(data_dir):
+    ledger = open_ledger(f"sqlite:///{data_dir / 'ledger' / 'ledger.sqlite'}")
+    try:
+        return ledger.rows(select(schema.attempts).order_by(schema.attempts.c.batch_key, schema.attempts.c.sequence))
+    finally:
+        ledger.close()
+
+
+def assert_charges_have_reasons(data_dir):
+    """Charges per vendor batch equal the ledger's attempts; each further charge of an id has a recorded reason."""
+    books = Books(data_dir / "sandbox-api")
+    made = {a.vendor_batch_id: a for a in attempts(data_dir) if a.state in CHARGED_ATTEMPTS}
+    charged = {b.id: b.charged for b in books.batches()}
+    assert {vendor: a.credits for vendor, a in made.items()} == charged
+    for charge in books.charges(2):
+        reasons = [made[vendor].reason for vendor in charge.submissions]
+        assert reasons[0] == "first"
+        assert set(reasons[1:]) <= {"batch_error", "item_error", "split", "operator"}
+    return books.summary()
+
+
+def test_the_demo_and_every_number_that_it_shows(folder):
+    out = folder.enrich("demo")
+    data = folder.path / "data" / "demo"
+    summary = assert_charges_have_reasons(data)
+    states = dict(folder.query("SELECT state, count(*) FROM transactions GROUP BY 1", data))
+    rejected = folder.query("SELECT count(*) FROM rejected_rows", data)[0][0]
+    assert sum(states.values()) + rejected == 3003
+    assert rejected == 3
+    assert set(states) == {"enriched", "item_error"}
+    assert 0 < states["item_error"] < 20
+    shown = " ".join(out.split())
+    assert (
+        f"enriched {states['enriched']:,} item_error {states['item_error']:,} rejected 3 = records read 3,003" in shown
+    )
+    assert summary.batches_by_status == {"completed": 5, "error": 1}
+    assert summary.items_charged == 3600
+    assert summary.distinct_items_charged == 3000
+    assert summary.refused == {}
+    for words in (
+        "planned",
+        "submitted",
+        "processed",
+        "landed",
+        "3000/3000",
+        "warehouse.duckdb",
+        "Spend by category",
+        "Top merchants",
+    ):
+        assert words in out
+    batches = folder.query("SELECT count(*), sum(attempts) FROM batches WHERE state = 'landed'", data)
+    assert batches == [(5, 6)]
+
+    again = folder.enrich("demo")
+    assert Books(data / "sandbox-api").summary().posts == summary.posts
+    assert f"enriched {states['enriched']:,}" in " ".join(again.split())
+
+
+@pytest.fixture
+def small(folder, bank_file):
+    shutil.copy(bank_file(60, bad=1), folder.path / "bank.csv")
+    return folder
+
+
+def test_status_query_hold_and_release(small):
+    small.enrich("run", "bank.csv", "--batch-size", 20, "--time-scale", 500)
+    data = small.path / "data" / "sandbox"
+    status = json.loads(small.enrich("status", "--json"))
+    assert status["batches"] == {"landed": [3, 60]}
+    assert status["rows_by_state"] == {"landed": 60}
+    assert status["credits_spent"] == 60
+    assert status["needs_person"] is False
+    assert "is landed, not held" in small.enrich("release", f"{first_batch(small, data)}", code=1)
+    assert "no batch nonsense" in small.enrich("retry", "nonsense", code=1)
+    assert "60" in small.enrich("query", "SELECT count(*) AS n FROM transactions")
+    assert "error:" in small.enrich("query", "SELECT nothing FROM nowhere", code=1)
+
+
+def first_batch(folder, data):
+    return folder.query("SELECT min(batch_key) FROM batches", data)[0][0]
+
+
+def test_the_sensors_runs_and_partitions_are_in_the_instance(small):
+    small.enrich("run", "bank.csv", "--batch-size", 20, "--time-scale", 500)
+    with open_instance(small.path) as instance:
+        keys = instance.get_dynamic_partitions("batches")
+        assert len(keys) == 3
+        for asset in ("batch_submissions", "batch_results", "transactions", "intermediaries"):
+            assert instance.get_materialized_partitions(dg.AssetKey(asset)) == set(keys)
+        assert {run.job_name for run in instance.get_runs()} == {
+            "ingest",
+            "plan",
+            "account_holder_sync",
+            "submit",
+            "collect",
+            "publish",
+        }
+        assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
+
+
+def test_a_batch_that_stays_in_error_waits_for_a_person(small):
+    """Exit code 3, the reason in `status`, and `retry` grants another attempt."""
+    server = subprocess.Popen(
+        [str(ENRICH), *"sandbox --state api --ready-file url --time-scale 500 --error-batch-nth 1,2,3".split()],
+        cwd=small.path, env=small.environment,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + 20
+        while not (small.path / "url").exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        env = {
+            "ENRICH_BASE_URL": (small.path / "url").read_text().strip(),
+            "ENRICH_TIME_SCALE": "500",
+            "ENRICH_BACKOFF_BASE": "1",
+        }
+        out = small.enrich("run", "bank.csv", code=3, **env)
+        assert "held" in out
+        status = small.enrich("status", code=3, **env)
+        assert "3 attempts ended in error" in status
+        data = small.path / "data" / "sandbox"
+        key = first_batch(small, data)
+        small.enrich("retry", key, "--why", "support says it is fixed", **env)
+        small.enrich("run", "bank.csv", **env)
+        reasons = [a.reason for a in attempts(data)]
+        assert reasons == ["first", "batch_error", "batch_error", "operator"]
+    finally:
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(20) == 0
+
+
+def test_a_spending_cap_stops_with_its_reason_and_nothing_is_lost(small):
+    out = small.enrich("run", "bank.csv", "--batch-size", 20, "--time-scale", 500, code=3, ENRICH_SPEND_CAP_RUN="40")
+    assert "ENRICH_SPEND_CAP_RUN of 40" in out
+    data = small.path / "data" / "sandbox"
+    assert dict(small.query("SELECT state, count(*) FROM transactions GROUP BY 1", data)) == {
+        "enriched": 40,
+        "in_flight": 20,
+    }
+    small.enrich("run", "bank.csv", "--batch-size", 20, "--time-scale", 500)
+    assert Books(data / "sandbox-api").summary().items_charged == 60
+
+
+def test_troubles_are_sentences_and_not_tracebacks(folder):
+    assert "no such file" in folder.enrich("run", "absent.csv", code=1)
+    (folder.path / "odd.csv").write_text("when;what;how much\n01.02.2026;REWE;12,50\n")
+    out = folder.enrich("run", "odd.csv", code=1)
+    assert "when, what, how much" in out
+    assert "[amount]" in out
+    assert "Traceback" not in out
+    assert "ENRICH_BATCH_SIZE" in folder.enrich("status", code=1, ENRICH_BATCH_SIZE="many")
+    assert "no API key is set" in folder.enrich("run", "odd.csv", code=1, ENRICH_BASE_URL="https://api.ntropy.com")
+    assert "no warehouse has been published" in folder.enrich("query", "SELECT 1", code=1)
+    assert "real time" in folder.enrich("run", "odd.csv", code=1, ENRICH_API_KEY="k", ENRICH_TIME_SCALE="5")
+
+
+def test_interrupting_keeps_what_was_sent_and_the_same_command_collects_it(small):
+    run = subprocess.Popen(
+        [str(ENRICH), "run", "bank.csv", "--batch-size", "20", "--time-scale", "3"],
+        cwd=small.path, env=small.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    data = small.path / "data" / "sandbox"
+    end = time.monotonic() + 30
+    while not (
+        (data / "ledger").exists()
+        and json.loads(small.enrich("status", "--json"))["batches"].get("submitted", [0])[0] == 3
+    ):
+        assert time.monotonic() < end, "never submitted"
+    run.send_signal(signal.SIGINT)
+    out, _ = run.communicate(timeout=30)
+    assert run.returncode == 130, out
+    assert "interrupted" in out
+    small.enrich("run", "bank.csv", "--batch-size", 20, "--time-scale", 500)
+    summary = assert_charges_have_reasons(data)
+    assert summary.items_charged == summary.distinct_items_charged == 60
