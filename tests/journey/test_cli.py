@@ -125,8 +125,9 @@ def test_the_sensors_runs_and_partitions_are_in_the_instance(small):
 
 def test_a_batch_that_stays_in_error_waits_for_a_person(small):
     """Exit code 3, the reason in `status`, and `retry` grants another attempt."""
+    fail_thrice = ("--error-batch-nth", "1,2,3")
     server = subprocess.Popen(
-        [str(ENRICH), *["sandbox", "--state", "api", "--ready-file", "url", "--time-scale", "500", "--error-batch-nth", "1,2,3"]],
+        [str(ENRICH), "sandbox", "--state", "api", "--ready-file", "url", "--time-scale", "500", *fail_thrice],
         cwd=small.path, env=small.environment,
     )  # fmt: skip
     try:
