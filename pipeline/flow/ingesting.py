@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError as DatabaseConflict
 
 from pipeline.crashpoints import point
 from pipeline.errors import ConfigError, ConflictError
@@ -60,14 +61,15 @@ def ingest_file(ws: Workspace, path: Path, mapping: Mapping | None) -> FileRepor
         staged = scratch / path.name
         shutil.copyfile(path, staged)
         read = read_file(staged, mapping, now=ws.ledger.now(), source_file=path.name)
-        known = _known_file(ws, read)
-        if known is not None:
-            return known
-        archived = archive.archive_file(ws.archive, staged, name=f"source-{read.file_id}")
         for _ in range(_TRIES):
+            # Looked for anew at each try: the other process may have read this very file.
+            known = _known_file(ws, read)
+            if known is not None:
+                return known
+            archived = archive.archive_file(ws.archive, staged, name=f"source-{read.file_id}")
             try:
                 return _commit(ws, read, scratch, archived.path)
-            except ConflictError:
+            except (ConflictError, DatabaseConflict):
                 continue
     raise ConflictError(f"{path.name}: other files were ingested at the same time, {_TRIES} times over; run it again")
 
