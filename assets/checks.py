@@ -1,17 +1,18 @@
 """Checks that an operator reads: is anything overdue, held, or stopped?"""
 
-from datetime import timedelta
-
 import dagster as dg
 
 from pipeline.flow.health import health
+from pipeline.flow.status import OVERDUE
 from pipeline.resources import Enrich
+
+FRESH_HOURS = 24
 
 
 @dg.asset_check(asset="batch_submissions", description="No batch is under way for longer than six hours.")
 def nothing_overdue(enrich: Enrich) -> dg.AssetCheckResult:
     with enrich.workspace() as ws:
-        report = health(ws, overdue_after=timedelta(hours=6))
+        report = health(ws, overdue_after=OVERDUE)
     return dg.AssetCheckResult(
         passed=not report.overdue,
         severity=dg.AssetCheckSeverity.WARN,
@@ -22,7 +23,7 @@ def nothing_overdue(enrich: Enrich) -> dg.AssetCheckResult:
 @dg.asset_check(asset="batch_submissions", description="Nothing waits for a person: no batch held, circuit closed.")
 def nothing_held(enrich: Enrich) -> dg.AssetCheckResult:
     with enrich.workspace() as ws:
-        report = health(ws, overdue_after=timedelta(hours=6))
+        report = health(ws, overdue_after=OVERDUE)
     return dg.AssetCheckResult(
         passed=not report.held and report.circuit is None,
         severity=dg.AssetCheckSeverity.ERROR,
@@ -37,7 +38,7 @@ def nothing_held(enrich: Enrich) -> dg.AssetCheckResult:
 @dg.asset_check(asset="batch_results", description="Every item that was sent has a readable result of its own.")
 def results_complete(enrich: Enrich) -> dg.AssetCheckResult:
     with enrich.workspace() as ws:
-        report = health(ws, overdue_after=timedelta(hours=6))
+        report = health(ws, overdue_after=OVERDUE)
     return dg.AssetCheckResult(
         passed=report.results_missing == 0,
         severity=dg.AssetCheckSeverity.WARN,
@@ -45,4 +46,13 @@ def results_complete(enrich: Enrich) -> dg.AssetCheckResult:
     )
 
 
-CHECKS = [nothing_overdue, nothing_held, results_complete]
+@dg.asset_check(asset="transactions", description="No accepted row waits longer than a day for its enrichment.")
+def fresh(enrich: Enrich) -> dg.AssetCheckResult:
+    with enrich.workspace() as ws:
+        hours = health(ws, overdue_after=OVERDUE).oldest_unfinished * ws.settings.speed / 3600
+    return dg.AssetCheckResult(
+        passed=hours <= FRESH_HOURS, severity=dg.AssetCheckSeverity.WARN, metadata={"oldest_hours": round(hours, 2)}
+    )
+
+
+CHECKS = [nothing_overdue, nothing_held, results_complete, fresh]

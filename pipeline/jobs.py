@@ -25,10 +25,11 @@ collect_job = dg.define_asset_job(
     selection=list(LANDED_ASSETS),
     description="Fetch, archive and land the results of finished batches; plan those in error again.",
 )
+CHECKED = ("warehouse", "batch_submissions", "batch_results", "transactions")
+
 warehouse_job = dg.define_asset_job(
     "publish",
-    selection=dg.AssetSelection.assets("warehouse")
-    | dg.AssetSelection.checks_for_assets("warehouse", "batch_submissions", "batch_results"),
+    selection=dg.AssetSelection.assets("warehouse") | dg.AssetSelection.checks_for_assets(*CHECKED),
     description="Check that nothing is lost or twice, then swap in a new warehouse.duckdb.",
 )
 
@@ -48,7 +49,13 @@ def sweep_job() -> None:
     sweep_up()
 
 
-JOBS: list[Any] = [ingest_job, plan_job, holders_job, submit_job, collect_job, warehouse_job, sweep_job]
+health_job = dg.define_asset_job(
+    "health",
+    selection=dg.AssetSelection.checks_for_assets("batch_submissions", "batch_results", "transactions"),
+    description="Is anything overdue, held, incomplete or stale? Looks at the ledger; changes nothing.",
+)
+
+JOBS: list[Any] = [ingest_job, plan_job, holders_job, submit_job, collect_job, warehouse_job, health_job, sweep_job]
 
 
 @dg.schedule(
@@ -80,4 +87,12 @@ sweep_schedule = dg.ScheduleDefinition(
     description="Every ten minutes: dead runs, unconfirmed batches, files of discarded attempts.",
 )
 
-SCHEDULES = [ingest_schedule, plan_schedule, sweep_schedule]
+health_schedule = dg.ScheduleDefinition(
+    name="health_schedule",
+    job=health_job,
+    cron_schedule="5 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Hourly, so that the checks speak up when nothing moves and nothing is published.",
+)
+
+SCHEDULES = [ingest_schedule, plan_schedule, sweep_schedule, health_schedule]

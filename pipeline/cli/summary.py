@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,9 +35,9 @@ _ROWS = 20
 
 def show_files(ws: Workspace, files: Sequence[Path]) -> None:
     """What was read, how it was understood, and what a person should know about it."""
-    for row in _of(ws, files):
+    for path, row in _of(ws, files):
         known = f" ({row.repeats:,} known before)" if row.repeats else ""
-        show.say(f"{row.name}: {row.records:,} records, {row.accepted:,} accepted{known}, {row.rejected:,} rejected")
+        show.say(f"{path.name}: {row.records:,} records, {row.accepted:,} accepted{known}, {row.rejected:,} rejected")
         if row.facts:
             show.say("  read as: " + " · ".join(f"{name} {value}" for name, value in row.facts.items()))
         for warning in row.warnings:
@@ -46,10 +49,17 @@ def accepted_any(ws: Workspace, files: Sequence[Path]) -> bool:
     return bool(_of(ws, files))
 
 
-def _of(ws: Workspace, files: Sequence[Path]) -> list[Any]:
+def _of(ws: Workspace, files: Sequence[Path]) -> list[tuple[Path, Any]]:
+    """Each file with its reading, found by its bytes: the same file may have had another name before."""
     table = schema.source_files
-    rows = {row.name: row for row in ws.ledger.rows(select(table).order_by(table.c.ingested_at))}
-    return [rows[path.name] for path in dict.fromkeys(files) if path.name in rows]
+    rows = {row.sha256: row for row in ws.ledger.rows(select(table).order_by(table.c.ingested_at))}
+    found = []
+    for path in dict.fromkeys(files):
+        with path.open("rb") as stream:
+            row = rows.get(hashlib.file_digest(stream, "sha256").hexdigest())
+        if row is not None:
+            found.append((path, row))
+    return found
 
 
 def show_summary(ws: Workspace) -> None:
@@ -66,7 +76,7 @@ def show_summary(ws: Workspace) -> None:
     warehouse = ws.home / "warehouse.duckdb"
     show.say(f"\nThe tables are in {_shown(warehouse)} (read-only, replaced as a whole; readers block nobody).")
     show.say("Next:")
-    show.say('  enrich query "SELECT * FROM transactions LIMIT 5"' + _data_dir(ws))
+    show.say(f'  {_command()} query "SELECT * FROM transactions LIMIT 5"{_data_dir(ws)}')
     show.say("  make dev        # the same runs, batches and checks in the Dagster UI")
 
 
@@ -89,6 +99,11 @@ def _show_states(ws: Workspace) -> None:
 def _shown(path: Path) -> str:
     cwd = Path.cwd()
     return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+
+def _command() -> str:
+    """`enrich`, or the path to it where the virtual environment is not active."""
+    return "enrich" if shutil.which("enrich") else _shown(Path(sys.argv[0]).absolute())
 
 
 def _data_dir(ws: Workspace) -> str:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import polars as pl
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError as DatabaseConflict
 
 from pipeline.crashpoints import point
@@ -61,16 +62,17 @@ def ingest_file(ws: Workspace, path: Path, mapping: Mapping | None) -> FileRepor
         staged = scratch / path.name
         shutil.copyfile(path, staged)
         read = read_file(staged, mapping, now=ws.ledger.now(), source_file=path.name)
+        known = _known_file(ws, read)
+        if known is not None:
+            return known
+        archived = archive.archive_file(ws.archive, staged, name=f"source-{read.file_id}")
         for _ in range(_TRIES):
-            # Looked for anew at each try: the other process may have read this very file.
-            known = _known_file(ws, read)
-            if known is not None:
-                return known
-            archived = archive.archive_file(ws.archive, staged, name=f"source-{read.file_id}")
             try:
                 return _commit(ws, read, scratch, archived.path)
             except (ConflictError, DatabaseConflict):
-                continue
+                known = _known_file(ws, read)  # another process may have read this very file meanwhile
+                if known is not None:
+                    return known
     raise ConflictError(f"{path.name}: other files were ingested at the same time, {_TRIES} times over; run it again")
 
 
@@ -107,6 +109,7 @@ def _commit(ws: Workspace, read: Ingested, scratch: Path, archive_path: str) -> 
         revision = manifest.commit(
             conn, add=added, now=ws.ledger.now(), read_revision=read_revision, unchanged=("raw_transactions",)
         )
+        _forget_refused_readings(conn, read, ws.ledger.now())
         repeats = accepted.height - new.height
         _record(conn, ws, read, revision, accepted.height, repeats, rejected.height, archive_path)
         holders.want(conn, _holders_of(new), now=ws.ledger.now())
@@ -179,6 +182,19 @@ def _write(
                 NewFile(table.name, written.path, written.rows, written.bytes, written.sha256, file_id=read.file_id)
             )
     return added
+
+
+def _forget_refused_readings(conn: Connection, read: Ingested, now: datetime) -> None:
+    """Take back an earlier reading of the same bytes that accepted nothing, its rejected rows included.
+
+    Somebody has corrected the mapping; what the wrong one made of the file is no trouble any more.
+    """
+    table = schema.source_files
+    stale = conn.execute(select(table.c.file_id).where(table.c.sha256 == read.sha256, table.c.file_id != read.file_id))
+    for (file_id,) in list(stale):
+        paths = [row.path for row in manifest.live(conn, "rejected_rows") if row.file_id == file_id]
+        manifest.commit(conn, remove=paths, now=now)
+        conn.execute(delete(table).where(table.c.file_id == file_id))
 
 
 def _record(

@@ -101,7 +101,13 @@ def test_publish_yields_the_identity_check_and_the_operators_checks(project_for,
     result = project.run("publish")
     assert result.success
     checks = {c.check_name: c.passed for c in result.get_asset_check_evaluations()}
-    assert checks == {"identity": True, "nothing_overdue": True, "nothing_held": True, "results_complete": True}
+    assert checks == {
+        "identity": True,
+        "nothing_overdue": True,
+        "nothing_held": True,
+        "results_complete": True,
+        "fresh": True,
+    }
     (event,) = events(project, "warehouse")
     assert event.metadata["in_flight"].value == 10
     assert (project.ws.home / "warehouse.duckdb").exists()

@@ -8,9 +8,11 @@ import polars as pl
 import pytest
 from sqlalchemy import select
 
+from pipeline.errors import ConfigError
 from pipeline.flow import ingesting
 from pipeline.flow.inbox import ingest_inbox, settled_files
 from pipeline.flow.publishing import check_now
+from pipeline.ingest.mapping import Mapping
 from pipeline.lake import files, tables
 from pipeline.lake.archive import open_archive
 from pipeline.ledger import holders, manifest, schema
@@ -159,3 +161,21 @@ def test_the_mapping_beside_a_file_is_used(inbox):
     assert done.failed == {}
     assert [r.new for r in done.reports] == [1]
     assert (folder / "card.toml").exists()
+
+
+def test_a_corrected_mapping_takes_the_place_of_one_that_accepted_nothing(workspace_for, tmp_path):
+    ws = workspace_for()
+    path = tmp_path / "card.csv"
+    path.write_text("Day,Text,Amount\n2026-02-01,REWE,12.50\n2026-02-31,REWE,12.50\n")
+    toml = (
+        '[date]\ncolumn = "Day"\nformat = "{}"\n[description]\ncolumn = "Text"\n[amount]\ncolumn = "Amount"\n'
+        'sign = "outgoing"\n[currency]\nconstant = "EUR"\n'
+    )
+    wrong = ingesting.ingest_file(ws, path, Mapping.parse(toml.format("%d.%m.%Y"), name="wrong"))
+    assert (wrong.accepted, wrong.rejected) == (0, 2)
+    right = ingesting.ingest_file(ws, path, Mapping.parse(toml.format("%Y-%m-%d"), name="right"))
+    assert (right.accepted, right.rejected) == (1, 1)
+    assert live(ws, "rejected_rows").height == 1
+    assert check_now(ws).ok
+    with pytest.raises(ConfigError, match="1 rows were accepted before under another mapping"):
+        ingesting.ingest_file(ws, path, Mapping.parse(toml.format("%Y-%d-%m"), name="third"))
