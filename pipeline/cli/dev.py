@@ -23,8 +23,9 @@ def run_dev(settings: Settings, port: int) -> int:
         for run_id in reap_dead_runs(instance):
             show.say(f"ended run {run_id[:8]}, whose process had died")
     settings.inbox_dir.mkdir(parents=True, exist_ok=True)
-    # Without DAGSTER_HOME `dg dev` announces a temporary folder, though dagster.yaml keeps nothing in it.
-    environment = {**os.environ, "DAGSTER_HOME": str(root)}
+    # Without DAGSTER_HOME `dg dev` announces a temporary folder, though dagster.yaml keeps nothing in it; without
+    # VIRTUAL_ENV it warns of an environment that is not active.
+    environment = {**os.environ, "DAGSTER_HOME": str(root), "VIRTUAL_ENV": sys.prefix}
     with ExitStack() as stack:
         if settings.wants_own_sandbox:
             process = start_sandbox(settings)

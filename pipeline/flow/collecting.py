@@ -114,7 +114,7 @@ def land(ws: Workspace, client: ApiClient, claim: Claim) -> Landed:
     point("collect.after_write")
     outcomes.land(ws.ledger, claim, add=added, remove=[plan_file.path], version=version, archive_path=archived.path)
     point("collect.after_commit")
-    waited = (ws.ledger.now() - row.state_since).total_seconds()
+    waited = (ws.ledger.now() - outcomes.submitted_at(ws.ledger, key, row.sequence)).total_seconds()
     return Landed(
         plan.height, version, landing.counts, landing.intermediaries.height, waited, download.bytes, landing.problems
     )

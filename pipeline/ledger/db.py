@@ -130,7 +130,7 @@ def _first_rows(ledger: Ledger) -> None:
             return
     with ledger.write() as conn:
         if conn.execute(select(schema.manifest_head.c.id)).first() is None:
-            conn.execute(insert(schema.manifest_head).values(id=1, revision=0, published_revision=-1))
+            conn.execute(insert(schema.manifest_head).values(id=1, revision=0, published_revision=0))
 
 
 def stamp_data_folder(ledger: Ledger, *, source: str, account: str) -> None:

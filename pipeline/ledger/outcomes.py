@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import insert, select, update
 
@@ -45,6 +45,13 @@ def report(ledger: Ledger, vendor_batch_id: str, verdict: str, *, progress: int 
             .values(state=attempt_state, finished_at=now, error=None if to is State.COMPLETED else "ended in error")
         )
         return to
+
+
+def submitted_at(ledger: Ledger, batch_key: str, sequence: int) -> datetime:
+    """When the answer to this attempt was recorded (naive UTC)."""
+    where = (_a.c.batch_key == batch_key, _a.c.sequence == sequence)
+    ((moment,),) = ledger.rows(select(_a.c.submitted_at).where(*where))
+    return cast("datetime", moment)
 
 
 def after_error(ledger: Ledger, claim: Claim, *, retry_at: datetime) -> State:
