@@ -95,7 +95,7 @@ def submission_requests(ws: Workspace, instance: dg.DagsterInstance) -> list[dg.
         requests.append(dg.RunRequest(job_name=holders_job.name))
     if recover_senders(ws) is None:
         return requests  # somebody is sending: a run would only find that out and go
-    ledger_batches.forget_dead_claims(ws.ledger)
+    ledger_batches.forget_lost_claims(ws.ledger, State.PLANNED)
     keys = [key for key in sendable_now(ws) if not waits_for_holders(ws, key)]
     return requests + _dispatched(ws, instance, submit_job.name, keys)
 
@@ -167,7 +167,7 @@ def look(ws: Workspace, client: ApiClient, context: dg.SensorEvaluationContext) 
 
 def completion_requests(ws: Workspace, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     """Runs for the batches that completed or ended in error."""
-    ledger_batches.forget_dead_claims(ws.ledger)
+    ledger_batches.forget_lost_claims(ws.ledger, State.COMPLETED, State.ERRORED)
     keys = [row.batch_key for row in ledger_batches.collectable(ws.ledger)]
     return _dispatched(ws, instance, collect_job.name, keys)
 

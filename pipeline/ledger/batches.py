@@ -164,25 +164,26 @@ def release_claims(ledger: Ledger, owner: str) -> None:
         conn.execute(update(_b).where(_b.c.claim_owner == owner).values(claim_owner=None, claim_expires_at=None))
 
 
-def forget_dead_claims(ledger: Ledger) -> int:
-    """Take batches away from killed steps, together with the note that a run was asked for: that run is dead too.
+def forget_lost_claims(ledger: Ledger, *states: State) -> int:
+    """Take batches in these states from steps that were killed or paused, with the note that a run was asked for.
 
-    Without this a second start waited out `dispatch_seconds`, two minutes in which nothing happened (seen after kills
-    before a reservation and during a landing). What was reserved or is sending is left to the sender's recovery.
+    That run does nothing more. Without this a second start waited out `dispatch_seconds`, two minutes in which nothing
+    happened (seen after kills before a reservation and during a landing, and with a landing that was paused).
     """
-    idle = _b.c.state.in_([State.PLANNED, State.COMPLETED, State.ERRORED])
-    owned = ledger.rows(select(_b.c.batch_key, _b.c.claim_owner).where(idle, _b.c.claim_owner.is_not(None)))
-    dead = [row for row in owned if owner_is_dead(row.claim_owner)]
-    if dead:
+    now = ledger.now()
+    owned = ledger.rows(select(_b).where(_b.c.state.in_(states), _b.c.claim_owner.is_not(None)))
+    lost = [row for row in owned if _is_free(row, now)]
+    if lost:
         with ledger.write() as conn:
-            for row in dead:
-                # Guarded by the owner: another process may have taken the batch over, and asked for a run of its own.
+            for row in lost:
+                # Guarded: the owner may have come back and extended its claim, or another step have taken over.
+                same = (_b.c.claim_owner == row.claim_owner, _b.c.claim_expires_at == row.claim_expires_at)
                 conn.execute(
                     update(_b)
-                    .where(_b.c.batch_key == row.batch_key, _b.c.claim_owner == row.claim_owner)
+                    .where(_b.c.batch_key == row.batch_key, _b.c.state.in_(states), *same)
                     .values(claim_owner=None, claim_expires_at=None, dispatched_until=None)
                 )
-    return len(dead)
+    return len(lost)
 
 
 def get(conn: Connection, batch_key: str) -> Row[Any]:

@@ -47,14 +47,18 @@ def give_back(conn: Connection, size: BucketSize, items: int, *, now: datetime) 
     _set(conn, min(size.capacity, level(conn, size, now=now) + items), now)
 
 
-def settle(conn: Connection, size: BucketSize, *, level_before: float, taken_at: datetime, now: datetime) -> None:
+def settle(
+    conn: Connection, size: BucketSize, items: int, *, level_before: float, taken_at: datetime, now: datetime
+) -> None:
     """Correct for refill that the server's bucket did not get while the request was under way.
 
     The server charges later than we do, and until then its bucket may have been full, so that what ours gained
     after the taking went over the rim of theirs. Without this we drift ahead by up to one request's time of refill.
+    Never by more than the request's items: ours is full at most, theirs lacks these (a sender that was paused in a
+    request once took the whole pause off the bucket, and nothing was sent until as long again had passed).
     """
     elapsed = max(0.0, (now - taken_at).total_seconds())
-    excess = max(0.0, level_before + elapsed * size.per_second - size.capacity)
+    excess = min(float(items), max(0.0, level_before + elapsed * size.per_second - size.capacity))
     if excess:
         _set(conn, level(conn, size, now=now) - excess, now)
 

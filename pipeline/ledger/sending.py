@@ -184,7 +184,9 @@ def submitted(
                 vendor_batch_id=vendor_batch_id, progress=0, reason=None, looked_at=None,
             )  # fmt: skip
             circuit.closed_by_success(conn)
-            bucket.settle(conn, size, level_before=intent.bucket_level, taken_at=intent.reserved_at, now=now)
+            bucket.settle(
+                conn, size, intent.credits, level_before=intent.bucket_level, taken_at=intent.reserved_at, now=now
+            )
             manifest.touch(conn)
         error = None if current else "accepted after it had been sent again: charged twice"
         conn.execute(

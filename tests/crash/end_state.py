@@ -59,11 +59,14 @@ def tables_of(place: Place, *, plan: bool = True) -> Tables:
     )
 
 
-def check_all(place: Place, *, books: Path | None = None, absent: int = 0) -> None:
-    """Nothing stuck, nothing paid twice, nothing lost on the way to Dagster. `absent`: attempts proved not to exist."""
+def check_all(place: Place, *, books: Path | None = None, absent: int = 0, open_runs: int = 0) -> None:
+    """Nothing stuck, nothing paid twice, nothing lost on the way to Dagster.
+
+    `absent`: attempts that were proved not to exist; `open_runs`: runs of processes that are merely paused.
+    """
     check_nothing_stuck(place)
     check_charges(place, books or place.settings.home / "sandbox-api", absent=absent)
-    check_dagster(place)
+    check_dagster(place, open_runs=open_runs)
 
 
 def check_nothing_stuck(place: Place) -> None:
@@ -98,8 +101,8 @@ def check_charges(place: Place, books_folder: Path, *, absent: int = 0) -> None:
     assert published == accepted
 
 
-def check_dagster(place: Place) -> None:
-    """No run is left open, and every landed batch is a materialised partition of the three assets of a landing."""
+def check_dagster(place: Place, *, open_runs: int = 0) -> None:
+    """No other run is left open, and every landed batch is a partition of the three assets of a landing."""
     with _ledger(place) as ledger:
         landed = {row.batch_key for row in ledger.rows(select(schema.batches.c.batch_key))}
         unreported = ledger.rows(
@@ -109,10 +112,37 @@ def check_dagster(place: Place) -> None:
         )
     assert unreported == []
     with open_instance(place.folder) as instance:
-        assert {run.job_name: run.status for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))} == {}
+        unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+        assert len(unfinished) == open_runs, [(run.job_name, run.status) for run in unfinished]
         assert set(instance.get_dynamic_partitions(BATCHES)) == landed
         for asset in LANDED_ASSETS:
             assert set(instance.get_materialized_partitions(dg.AssetKey(asset))) == landed, asset
+
+
+def attempts_of(place: Place) -> list[Any]:
+    """Every attempt in the ledger, oldest first."""
+    with _ledger(place) as ledger:
+        return ledger.rows(select(schema.attempts).order_by(schema.attempts.c.reserved_at))
+
+
+def batches_of(place: Place) -> list[Any]:
+    """Every batch in the ledger."""
+    with _ledger(place) as ledger:
+        return ledger.rows(select(schema.batches))
+
+
+def is_published(place: Place) -> bool:
+    """Whether the warehouse shows the newest revision."""
+    with _ledger(place) as ledger:
+        head = manifest.head(ledger)
+    return bool(head.published_revision == head.revision)
+
+
+def credits_level_of(place: Place) -> float:
+    """What the ledger's credit bucket held when it was last written."""
+    with _ledger(place) as ledger:
+        ((level,),) = ledger.rows(select(schema.credit_bucket.c.level))
+    return float(level)
 
 
 def _rows(home: Path, table: str, order: str, drop: set[str]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,14 +113,27 @@ class Place:
         return log.read_text(errors="replace")[-6000:]
 
     def close(self) -> None:
-        """Kill whatever still runs, with its process group."""
+        """Kill whatever still runs: children with their process groups, and what they started in groups of its own."""
         for child, _ in self._children:
             kill(child)
+        for pid in _working_in(self.folder):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def remove(self) -> None:
         """Close, and remove the folder: a passed test leaves nothing."""
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _working_in(folder: Path) -> list[int]:
+    """Processes whose working folder this is; none on systems without /proc, where orphans end by themselves."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if entry.readlink() == folder.resolve():
+                found.append(int(entry.parent.name))
+    return found
 
 
 def kill(child: subprocess.Popen[bytes]) -> None:
