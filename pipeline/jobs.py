@@ -8,7 +8,7 @@ from pipeline.flow.inbox import settled_files
 from pipeline.flow.sweeping import sweep
 from pipeline.partitions import LANDED_ASSETS
 from pipeline.resources import Enrich
-from pipeline.runs import known_troubles, mark_run, reap_dead_runs
+from pipeline.runs import is_under_way, known_troubles, mark_run, reap_dead_runs
 
 ingest_job = dg.define_asset_job(
     "ingest", selection=["raw_transactions"], description="Read the files in the inbox, or those given in the config."
@@ -64,9 +64,11 @@ JOBS: list[Any] = [ingest_job, plan_job, holders_job, submit_job, collect_job, w
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Reads what lies in the inbox, in case that the inbox sensor is off.",
 )
-def ingest_schedule(enrich: Enrich) -> dg.RunRequest | dg.SkipReason:
+def ingest_schedule(context: dg.ScheduleEvaluationContext, enrich: Enrich) -> dg.RunRequest | dg.SkipReason:
     if not settled_files(enrich.settings().inbox_dir):
         return dg.SkipReason("the inbox is empty")
+    if is_under_way(context.instance, ingest_job.name):
+        return dg.SkipReason("the inbox is being read")
     return dg.RunRequest()
 
 

@@ -18,7 +18,7 @@ import dagster as dg
 from pipeline.definitions import build_defs
 from pipeline.flow.publishing import publish_warehouse
 from pipeline.flow.workspace import Workspace
-from pipeline.ledger import batches, manifest, sending
+from pipeline.ledger import batches, circuit, manifest, sending
 from pipeline.ledger.states import OPEN_STATES, State
 from pipeline.process import this_process
 from pipeline.resources import EnrichResource
@@ -28,6 +28,9 @@ from pipeline.sensors import completions, publications, submissions
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _TURN_SECONDS = 0.2
 
+MAX_FAILURES = 15
+"""Runs and looks that fail one after the other before a person is told; each failed submission backs off by itself."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -35,6 +38,8 @@ class Outcome:
 
     troubles: list[str] = field(default_factory=list)
     stopped_by: str | None = None
+    violations: list[str] = field(default_factory=list)
+    """What the identity check found: then nothing was published."""
 
 
 class OneShot:
@@ -45,6 +50,7 @@ class OneShot:
         self.resource = resource
         self.defs = build_defs(resource)
         self.outcome = Outcome()
+        self._failures = 0
         self._cursors: dict[str, str | None] = {}
         self._session = uuid.uuid4().hex[:12]
 
@@ -64,10 +70,13 @@ class OneShot:
         """
         reap_dead_runs(self.instance)
         with self.resource.workspace() as ws:
-            while self._turn(ws):
-                on_turn(ws)
-                time.sleep(_TURN_SECONDS)
-            self._publish(ws)
+            circuit.probe_now(ws.ledger)  # somebody is here, and may have seen to what opened it
+            try:
+                while self._turn(ws):
+                    on_turn(ws)
+                    time.sleep(_TURN_SECONDS)
+            finally:
+                self._publish(ws)
             on_turn(ws)
         return self.outcome
 
@@ -85,7 +94,12 @@ class OneShot:
         if not open_rows:
             return False
         if all(row.state == State.PLANNED for row in open_rows):
-            self.outcome.stopped_by = self._obstacle(ws, min(row.rows for row in open_rows))
+            # The oldest decides: a big batch is not overtaken by small ones.
+            self.outcome.stopped_by = self._obstacle(ws, open_rows[0].rows)
+        if self._failures >= MAX_FAILURES and self.outcome.stopped_by is None:
+            self.outcome.stopped_by = (
+                f"{self._failures} runs failed one after the other, the last: {self.outcome.troubles[-1]}"
+            )
         return self.outcome.stopped_by is None
 
     def _obstacle(self, ws: Workspace, rows: int) -> str | None:
@@ -97,14 +111,20 @@ class OneShot:
         head = manifest.head(ws.ledger)
         if head.revision > head.published_revision:
             # Another process was asked for it, or is at it: whoever comes second finds it done.
-            self.outcome.troubles += publish_warehouse(ws).violations
+            self.outcome.violations = publish_warehouse(ws).violations
 
     def _tick(self, sensor: dg.SensorDefinition) -> None:
         context = dg.build_sensor_context(
             instance=self.instance, cursor=self._cursors.get(sensor.name), definitions=self.defs
         )
         requests: Any = sensor(context, enrich=self.resource)
-        for request in list(requests):
+        try:
+            requests = list(requests)
+        except dg.Failure as failure:
+            self._note(f"{sensor.name}: {failure.description}")
+            time.sleep(_TURN_SECONDS * min(self._failures, 25))
+            return
+        for request in requests:
             if isinstance(request, dg.RunRequest):
                 self._run(
                     request.job_name or sensor.job_name or "",
@@ -129,8 +149,14 @@ class OneShot:
             raise_on_error=False,
         )
         if not result.success:
-            self.outcome.troubles.append(f"{job}: {_first_error(result)}")
+            self._note(f"{job}: {_first_error(result)}")
+        elif job in {"submit", "collect"}:
+            self._failures = 0
         return bool(result.success)
+
+    def _note(self, trouble: str) -> None:
+        self._failures += 1
+        self.outcome.troubles.append(trouble)
 
 
 def _first_error(result: dg.ExecuteInProcessResult) -> str:

@@ -34,14 +34,18 @@ class EnrichResource:
             ws.ledger.close()
 
     @contextmanager
-    def client(self, ws: Workspace) -> Iterator[ApiClient]:
-        """A client of the API, or of the sandbox when neither key nor address is set."""
+    def client(self, ws: Workspace, *, patient: bool = True) -> Iterator[ApiClient]:
+        """A client of the API, or of the sandbox when neither key nor address is set.
+
+        Not `patient`: for a sensor, whose tick dies at 60 s and comes again; it waits for an answer for seconds only.
+        """
         s = ws.settings
         with ApiClient(
             base_url=api_url(s),
             api_key=s.key,
             connect_timeout=s.connect_timeout,
-            read_timeout=s.read_timeout,
+            read_timeout=s.read_timeout if patient else min(s.read_timeout, 10),
+            retries=5 if patient else 1,
             post_timeout=s.post_timeout,
             rate_share=s.rate_limit_share,
             time_scale=s.speed,

@@ -19,10 +19,18 @@ PROCESS_TAG = ".dagster/enrich-process"  # hidden in the UI by its prefix
 SESSION_TAG = "enrich/session"
 """One `enrich run` is many runs; spending caps per run count them as one by this tag."""
 
-_UNFINISHED = [
+_ALIVE = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.CANCELING,
+]
+
+
+_PENDING = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
 ]
 
 
@@ -34,14 +42,31 @@ def mark_run(context: Any) -> None:
 def reap_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """End the runs of processes that are provably dead on this host; returns their ids."""
     reaped = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=_ALIVE)):
         tag = ProcessTag.parse(run.tags.get(PROCESS_TAG, ""))
-        if tag is not None and tag.is_dead():
+        if tag is None or not tag.is_dead() or _is_inherited(instance, run):
+            continue
+        now = instance.get_run_by_id(run.run_id)
+        if now is not None and not now.is_finished:  # it may have ended well between the first look and its death
             instance.report_run_failed(
                 run, f"its process ({tag.pid}) died; what it did not finish is done by another run"
             )
             reaped.append(run.run_id)
     return reaped
+
+
+def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
+    """Whether a run of this job waits or works: one at a time is enough for the unpartitioned ones."""
+    return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_PENDING)) > 0
+
+
+def _is_inherited(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the process is its parent's: Dagster copies a run's tags to its retry, which has named none of its own.
+
+    Such a retry was ended 0.3 s after its start, as if it had died itself.
+    """
+    parent = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
+    return parent is not None and parent.tags.get(PROCESS_TAG) == run.tags.get(PROCESS_TAG)
 
 
 @contextmanager

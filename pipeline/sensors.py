@@ -22,22 +22,16 @@ from pipeline.flow.watching import watch
 from pipeline.flow.workspace import Workspace
 from pipeline.jobs import collect_job, holders_job, ingest_job, plan_job, submit_job, warehouse_job
 from pipeline.ledger import batches as ledger_batches
-from pipeline.ledger import circuit, holders, manifest
+from pipeline.ledger import circuit, holders, manifest, sending
 from pipeline.ledger import credits as bucket
 from pipeline.ledger.states import State
 from pipeline.partitions import BATCHES, ensure_partitions, landed_events
 from pipeline.resources import Enrich
-from pipeline.runs import reap_dead_runs
+from pipeline.runs import is_under_way, reap_dead_runs
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-]
 _RUNNING = dg.DefaultSensorStatus.RUNNING
 
 
@@ -46,11 +40,6 @@ def range_request(job: str, keys: Sequence[str]) -> dg.RunRequest:
     if len(keys) == 1:
         return dg.RunRequest(job_name=job, partition_key=keys[0])
     return dg.RunRequest(job_name=job, tags={RANGE_START: keys[0], RANGE_END: keys[-1]})
-
-
-def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
-    """Whether a run of this job waits or works: one at a time is enough for the unpartitioned ones."""
-    return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_UNFINISHED)) > 0
 
 
 @dg.sensor(
@@ -91,13 +80,19 @@ def submission_requests(ws: Workspace, instance: dg.DagsterInstance) -> list[dg.
     requests = []
     if plan_is_due(ws) and not is_under_way(instance, plan_job.name):
         requests.append(dg.RunRequest(job_name=plan_job.name))
-    if holders.wanted(ws.ledger, limit=1) and not is_under_way(instance, holders_job.name):
+    if may_call(ws) and holders.wanted(ws.ledger, limit=1) and not is_under_way(instance, holders_job.name):
         requests.append(dg.RunRequest(job_name=holders_job.name))
     if recover_senders(ws) is None:
         return requests  # somebody is sending: a run would only find that out and go
     ledger_batches.forget_lost_claims(ws.ledger, State.PLANNED)
-    keys = [key for key in sendable_now(ws) if not waits_for_holders(ws, key)]
-    return requests + _dispatched(ws, instance, submit_job.name, keys)
+    return requests + _dispatched(ws, instance, submit_job.name, sendable_now(ws))
+
+
+def may_call(ws: Workspace) -> bool:
+    """False while the circuit is open: a refused key is refused for holders as well."""
+    with ws.ledger.read() as conn:
+        opened = circuit.opened(conn)
+    return opened is None or circuit.probe_is_due(opened, ws.ledger.now())
 
 
 def sendable_now(ws: Workspace) -> list[str]:
@@ -108,12 +103,18 @@ def sendable_now(ws: Workspace) -> list[str]:
     rows = [(row.batch_key, row.rows) for row in ledger_batches.sendable(ws.ledger)]
     now = ws.ledger.now()
     with ws.ledger.read() as conn:
+        if not rows or sending.obstacle(conn, ws.limits, rows[0][1], now=now, run_id=None):
+            return []
         opened = circuit.opened(conn)
         free = ws.settings.max_in_flight - ledger_batches.slots_in_use(conn)
         level = bucket.level(conn, ws.bucket, now=now)
     if opened is not None:
         free = min(free, 1) if circuit.probe_is_due(opened, now) else 0
-    return dispatch.affordable(rows, slots=free, level=level)
+    if free <= 0:
+        return []
+    # Lazily, since each look reads a plan file: as many as there are places, not as many as wait.
+    ready = (row for row in rows if not waits_for_holders(ws, row[0]))
+    return dispatch.affordable(ready, slots=free, level=level)
 
 
 def _dispatched(ws: Workspace, instance: dg.DagsterInstance, job: str, keys: Sequence[str]) -> list[dg.RunRequest]:
@@ -137,14 +138,18 @@ def _dispatched(ws: Workspace, instance: dg.DagsterInstance, job: str, keys: Seq
 )
 def completions(context: dg.SensorEvaluationContext, enrich: Enrich) -> Iterator[dg.RunRequest | dg.SkipReason]:
     reap_dead_runs(context.instance)
-    looked = float(context.cursor or 0)
+    looked, trouble = float(context.cursor or 0), ""
     with enrich.workspace() as ws:
         report_landed(ws, context.instance)
         if _is_open(ws) and time.time() - looked >= ws.settings.scaled(ws.settings.poll_interval):
-            with enrich.client(ws) as client:
-                look(ws, client, context)
+            with enrich.client(ws, patient=False) as client:
+                trouble = look(ws, client)
             context.update_cursor(str(time.time()))
         requests = completion_requests(ws, context.instance)
+    if trouble and not requests:
+        raise dg.Failure(description=trouble)
+    if trouble:
+        context.log.warning(trouble)
     yield from requests
     if not requests:
         yield dg.SkipReason("no batch has ended")
@@ -154,15 +159,18 @@ def _is_open(ws: Workspace) -> bool:
     return bool(ledger_batches.in_states(ws.ledger, State.SUBMITTED, State.UNCONFIRMED))
 
 
-def look(ws: Workspace, client: ApiClient, context: dg.SensorEvaluationContext) -> None:
-    """One look at the API. A lookup that fails altogether fails the tick; what is ready is asked for next time."""
-    try:
-        recover(ws, client)
-        report = watch(ws, client)
-    except EnrichError as error:
-        raise dg.Failure(description=str(error)) from error
-    for key, trouble in report.troubles.items():
-        context.log.warning("%s: %s", key, trouble)
+def look(ws: Workspace, client: ApiClient) -> str:
+    """One look at the API; returns what went wrong, or nothing.
+
+    The open batches come first: an unconfirmed one that cannot be decided must not blind the watch over the others.
+    """
+    troubles = []
+    for step in (watch, recover):
+        try:
+            step(ws, client)
+        except EnrichError as error:
+            troubles.append(str(error))
+    return " ".join(troubles)
 
 
 def completion_requests(ws: Workspace, instance: dg.DagsterInstance) -> list[dg.RunRequest]:

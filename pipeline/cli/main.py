@@ -133,8 +133,10 @@ def query(
 @app.command()
 def retry(batch: Batch, why: Why = "", data_dir: DataDir = None) -> None:
     """Grant a held batch another attempt."""
+    from pipeline.flow.operating import retry as grant_retry  # noqa: PLC0415 - polars takes its time to import
+
     with troubles(), workspace(data_dir) as ws:
-        state = outcomes.retry(ws.ledger, batch, who=getpass.getuser(), why=why)
+        state = grant_retry(ws, batch, who=getpass.getuser(), why=why)
     typer.echo(f"{batch} is {state} again; the sensors or the next `enrich run` take it from here")
 
 

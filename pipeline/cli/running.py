@@ -112,6 +112,9 @@ def _tell(ws: Workspace, outcome: Outcome, *, read: bool) -> int:
     """What a person has to know at the end, and the exit code."""
     for trouble in dict.fromkeys(outcome.troubles):
         show.warn(trouble)
+    if outcome.violations:
+        show.trouble("nothing was published, since the tables contradict each other: " + " ".join(outcome.violations))
+        return 1
     if outcome.stopped_by:
         show.trouble(outcome.stopped_by, "What is not sent stays planned; `enrich status` shows it.")
     if outcome.stopped_by or read_status(ws).needs_person:

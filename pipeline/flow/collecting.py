@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pipeline.api.client import ApiClient
-from pipeline.api.errors import ApiError
 from pipeline.api.results import read_results
 from pipeline.crashpoints import point
+from pipeline.errors import EnrichError
 from pipeline.flow.landing import Landing, Stamp, build
 from pipeline.flow.submitting import backoff
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import archive, files, tables
 from pipeline.ledger import batches, manifest, outcomes
-from pipeline.ledger.batches import Claim
+from pipeline.ledger.batches import Claim, LostClaimError
 from pipeline.ledger.manifest import NewFile
 from pipeline.ledger.states import State
 
@@ -81,14 +81,16 @@ def _collect_one(ws: Workspace, client: ApiClient, claim: Claim, report: Collect
     key = claim.batch_key
     try:
         report.landed[key] = land(ws, client, claim)
-    except ApiError as error:
+    except LostClaimError as lost:
+        report.skipped[key] = str(lost)
+    except Exception as error:  # noqa: BLE001 - one batch that cannot be landed must not stop the others of its range
+        # Only our own errors are quoted: a library's may hold a value of the document.
+        text = str(error) if isinstance(error, EnrichError) else f"its results cannot be landed: {type(error).__name__}"
         s = ws.settings
         tries = batches.by_keys(ws.ledger, [key])[key].collect_tries + 1
         retry_at = _in(ws, s.scaled(backoff(s.backoff_base / 4, tries, s.backoff_max)))
-        state = outcomes.collect_failed(
-            ws.ledger, claim, error=str(error), tries_allowed=COLLECT_TRIES, retry_at=retry_at
-        )
-        (report.held if state is State.HELD else report.failed)[key] = str(error)
+        state = outcomes.collect_failed(ws.ledger, claim, error=text, tries_allowed=COLLECT_TRIES, retry_at=retry_at)
+        (report.held if state is State.HELD else report.failed)[key] = text
 
 
 def land(ws: Workspace, client: ApiClient, claim: Claim) -> Landed:

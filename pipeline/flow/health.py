@@ -15,35 +15,35 @@ from pipeline.ledger.states import SLOT_STATES, State
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Batch keys that are overdue, held ones with the reason, the open circuit's reason, items without a result."""
+    """Batch keys that are overdue, held ones with the reason, the open circuit's reason."""
 
     overdue: list[str]
     held: dict[str, str]
     circuit: str | None
-    results_missing: int
     oldest_unfinished: float
     """Age in seconds of the oldest accepted row that is neither enriched nor held; 0 when there is none."""
 
 
 def health(ws: Workspace, *, overdue_after: timedelta) -> Health:
-    """Look at the ledger and the landed files. `overdue_after` is on the sandbox's clock where there is one."""
+    """Look at the ledger. `overdue_after` is on the sandbox's clock where there is one."""
     limit = ws.ledger.now() - timedelta(seconds=ws.settings.scaled(overdue_after.total_seconds()))
     under_way = batches.in_states(ws.ledger, *SLOT_STATES)
     held = {row.batch_key: row.reason or "" for row in batches.in_states(ws.ledger, State.HELD)}
     with ws.ledger.read() as conn:
         open_circuit = circuit.opened(conn)
-        landed = [str(ws.lake / row.path) for row in manifest.live(conn, "transactions")]
         unfinished = [row for row in manifest.live(conn, "waiting", "plan") if row.batch_key not in held]
     return Health(
         overdue=[row.batch_key for row in under_way if row.state_since < limit],
         held=held,
         circuit=open_circuit.reason if open_circuit else None,
-        results_missing=_missing(landed),
         oldest_unfinished=max(((ws.ledger.now() - row.added_at).total_seconds() for row in unfinished), default=0.0),
     )
 
 
-def _missing(landed: list[str]) -> int:
+def results_missing(ws: Workspace) -> int:
+    """Landed rows whose item was missing or unreadable in the API's answer; looks into every landed file."""
+    with ws.ledger.read() as conn:
+        landed = [str(ws.lake / row.path) for row in manifest.live(conn, "transactions")]
     if not landed:
         return 0
     with duckdb.connect() as con:

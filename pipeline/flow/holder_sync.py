@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.api.client import ApiClient
-from pipeline.api.errors import BadValue
+from pipeline.api.errors import ApiError, BadValue, NotFound
+from pipeline.api.models import AccountHolder
 from pipeline.crashpoints import point
+from pipeline.flow.submitting import open_if_final
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import holders
 
@@ -47,13 +49,29 @@ def sync_holders(
     return report
 
 
+def _existing(client: ApiClient, holder_id: str, error: ApiError) -> AccountHolder | None:
+    """The holder that is there already, or None where the refusal has another cause."""
+    if not isinstance(error, BadValue):
+        return None
+    try:
+        return client.get_account_holder(holder_id)
+    except NotFound:
+        return None
+
+
 def _confirm(ws: Workspace, client: ApiClient, holder_id: str, type_: str, report: HolderReport) -> None:
     try:
         client.create_account_holder(holder_id, type_)
         report.created += 1
         point("holders.after_create")
-    except BadValue:
-        there = client.get_account_holder(holder_id)
+    except ApiError as error:
+        if error.fate != "permanent" or open_if_final(ws, error):
+            raise
+        there = _existing(client, holder_id, error)
+        if there is None:  # refused for what it is; the others are no worse for it
+            holders.settle(ws.ledger, holder_id, holders.MISMATCH, detail=str(error))
+            report.mismatched += 1
+            return
         if there.type != type_:
             detail = f"the API has it as {there.type}, the files say {type_}"
             holders.settle(ws.ledger, holder_id, holders.MISMATCH, detail=detail)

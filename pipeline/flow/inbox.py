@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.errors import EnrichError
+from pipeline.errors import ConflictError, EnrichError
 from pipeline.flow.ingesting import FileReport, ingest_file
 from pipeline.flow.workspace import Workspace
 from pipeline.ingest.mapping import Mapping
+from pipeline.lake.durable import StorageError
 
 SETTLED_SECONDS = 2.0
 """A file that was written to more lately than this may still be growing."""
@@ -65,12 +66,15 @@ def ingest_inbox(ws: Workspace) -> Ingestion:
         try:
             mapping = mapping_for(path)
             done.reports.append(ingest_file(ws, path, Mapping.load(mapping) if mapping else None))
+        except (StorageError, ConflictError, OSError) as error:  # not the file's fault: it stays for the next time
+            done.failed[path.name] = f"{path.name}: {error}"
         except EnrichError as error:
             done.failed[path.name] = f"{error} {error.hint}".strip()
             moved = _move(path, inbox / "failed")
             moved.with_name(f"{moved.name}.error.txt").write_text(done.failed[path.name] + "\n")
         else:
-            _move(path, inbox / "done")
+            if path.exists():  # another run over the inbox may have moved it
+                _move(path, inbox / "done")
     return done
 
 

@@ -20,6 +20,8 @@ from pipeline.lake import tables
 RESULT_MISSING = "result_missing"
 RESULT_UNREADABLE = "result_unreadable"
 
+_MAX_CODE = 999_999
+
 _ENRICHED = [column.name for column in tables.ENRICHMENT_COLUMNS]
 
 
@@ -101,11 +103,16 @@ def _row(
     return row, _parties(item, transaction_id, stamp)
 
 
+def _codes(codes: list[int] | None) -> list[int] | None:
+    """Merchant category codes have four digits; a number that fits no column must not cost the whole batch."""
+    return None if codes is None else [code for code in codes if 0 <= code <= _MAX_CODE]
+
+
 def _fill(row: dict[str, Any], item: EnrichedTransaction) -> None:
     if item.entities is not None and (party := item.entities.counterparty) is not None:
         row["counterparty_id"], row["counterparty_name"] = party.id, party.name
         row["counterparty_website"], row["counterparty_logo"] = party.website, party.logo
-        row["counterparty_type"], row["counterparty_mccs"] = party.type, party.mccs
+        row["counterparty_type"], row["counterparty_mccs"] = party.type, _codes(party.mccs)
         if (parent := party.parent) is not None:
             row["counterparty_parent_id"], row["counterparty_parent_name"] = parent.id, parent.name
             row["counterparty_parent_website"] = parent.website
@@ -127,7 +134,7 @@ def _parties(item: EnrichedTransaction, transaction_id: str, stamp: Stamp) -> li
         return []
     return [
         (
-            transaction_id, position, party.id, party.name, party.website, party.logo, party.mccs,
+            transaction_id, position, party.id, party.name, party.website, party.logo, _codes(party.mccs),
             parent.id if (parent := party.parent) else None, parent.name if parent else None,
             parent.website if parent else None, stamp.batch_key, stamp.version,
         )

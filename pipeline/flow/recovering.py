@@ -47,6 +47,17 @@ class _Intent:
         begun: datetime = self.attempt.server_clock or self.attempt.reserved_at
         return begun - WINDOW_MARGIN
 
+    @property
+    def latest(self) -> datetime:
+        """When the last may have been, but for the grace: the fence on the server's clock, with a margin."""
+        begun: datetime = self.attempt.server_clock or self.attempt.reserved_at
+        ahead: timedelta = self.attempt.unconfirmed_at - self.attempt.reserved_at
+        return begun + ahead + WINDOW_MARGIN
+
+
+UNREADABLE_FOR = timedelta(days=1)
+"""How long after the grace a candidate may stay undecided before a person has to look."""
+
 
 def recover(ws: Workspace, client: ApiClient) -> RecoveryReport:
     """Look for every unconfirmed batch in the API's list and decide where that is possible.
@@ -58,16 +69,17 @@ def recover(ws: Workspace, client: ApiClient) -> RecoveryReport:
     if not intents:
         return report
     walk_started = ws.ledger.now()
+    grace = timedelta(seconds=ws.settings.scaled(ws.settings.grace))
     listed = _walk(client, min(intent.window for intent in intents))
     claimed = _claimed_ids(ws)
     candidates = [batch for batch in listed if batch.id not in claimed]
     open_intents = {intent.row.batch_key: intent for intent in intents}
     for batch in candidates:
-        if classify(batch.status) == "done" and _plausible(batch, list(open_intents.values())):
+        if classify(batch.status) == "done" and _plausible(batch, list(open_intents.values()), grace):
             _adopt_or_disown(ws, client, batch, open_intents, report)
     known = _claimed_ids(ws)
     for intent in open_intents.values():
-        mine = [batch for batch in candidates if batch.id not in known and _plausible(batch, [intent])]
+        mine = [batch for batch in candidates if batch.id not in known and _plausible(batch, [intent], grace)]
         _decide(ws, client, intent, mine, walk_started, report)
     return report
 
@@ -101,9 +113,11 @@ def _claimed_ids(ws: Workspace) -> set[str]:
     return {row.vendor_batch_id for row in [*ours, *foreign]}
 
 
-def _plausible(batch: Batch, intents: list[_Intent]) -> bool:
+def _plausible(batch: Batch, intents: list[_Intent], grace: timedelta) -> bool:
     created = batch.created_at.replace(tzinfo=None)
-    return any(batch.total == intent.row.rows and created >= intent.window for intent in intents)
+    return any(
+        batch.total == intent.row.rows and intent.window <= created <= intent.latest + grace for intent in intents
+    )
 
 
 def _adopt_or_disown(
@@ -114,7 +128,7 @@ def _adopt_or_disown(
     if ids is None:
         return
     for key, intent in intents.items():
-        if ids == intent.ids:
+        if ids and ids <= intent.ids:  # an item may be missing or unreadable; a foreign batch has other ids
             sending.adopt(ws.ledger, key, intent.row.sequence, batch.id)
             report.adopted[key] = batch.id
             del intents[key]
@@ -149,7 +163,12 @@ def _decide(
     errored = [batch for batch in mine if classify(batch.status) == "failed"]
     grace_over = intent.attempt.unconfirmed_at + timedelta(seconds=ws.settings.scaled(ws.settings.grace))
     if live:
-        report.waiting[key] = f"{len(live)} batch(es) of its size are still processing; ids decide when they end"
+        why = f"{len(live)} batch(es) of its size, such as {live[0].id}, have not ended or cannot be read; ids decide"
+        if walk_started <= grace_over + timedelta(seconds=ws.settings.scaled(UNREADABLE_FOR.total_seconds())):
+            report.waiting[key] = why
+            return
+        report.held[key] = why
+        sending.absent(ws.ledger, key, intent.row.sequence, evidence=why, hold=True, errored=False)
         return
     if walk_started <= grace_over:
         report.waiting[key] = f"not in the list so far; proved absent after {grace_over:%Y-%m-%d %H:%M:%S} UTC"

@@ -6,9 +6,10 @@ Only reports: what follows from a batch's end is the ledger's decision and anoth
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.api.client import ApiClient
-from pipeline.api.errors import ApiError
+from pipeline.api.errors import ApiError, NotFound
 from pipeline.api.models import Batch, classify
 from pipeline.crashpoints import point
 from pipeline.flow.workspace import Workspace
@@ -42,9 +43,18 @@ def watch(ws: Workspace, client: ApiClient) -> WatchReport:
         except ApiError as error:
             report.open += 1
             report.troubles[row.batch_key] = str(error)
+            _hold_if_lost(ws, row, error)
             continue
         _report(ws, row.batch_key, batch, report)
     return report
+
+
+def _hold_if_lost(ws: Workspace, row: Any, error: ApiError) -> None:
+    """A batch that answers 404 for longer than the grace will not come back; a list or a create may lag until then."""
+    age = (ws.ledger.now() - row.state_since).total_seconds()
+    if isinstance(error, NotFound) and age > ws.settings.scaled(ws.settings.grace):
+        reason = f"the API does not know {row.vendor_batch_id} any more; `enrich retry` looks again"
+        outcomes.lost(ws.ledger, row.batch_key, reason=reason)
 
 
 def _report(ws: Workspace, key: str, batch: Batch, report: WatchReport) -> None:

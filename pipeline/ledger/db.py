@@ -72,14 +72,13 @@ def open_ledger(url: str, *, clock: Callable[[], datetime] = utc_now) -> Ledger:
     Raises ConfigError when the folder cannot be written or the database not be reached.
     """
     path = _sqlite_path(url)
+    if path is None:
+        raise ConfigError(f"the ledger is a SQLite file so far, not {make_url(url).get_backend_name()}")
     try:
-        if path is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Two processes that create one SQLite file at once can each see half of the other's tables.
+        with FileLock(path.with_suffix(".migrate.lock"), timeout=60):
             _migrate(url)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Two processes that create one SQLite file at once can each see half of the other's tables.
-            with FileLock(path.with_suffix(".migrate.lock"), timeout=60):
-                _migrate(url)
     except OSError as error:
         raise ConfigError(
             f"the ledger cannot be opened: {error}", hint="Check ENRICH_DATA_DIR and its rights."

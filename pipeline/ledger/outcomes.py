@@ -68,6 +68,7 @@ def after_error(ledger: Ledger, claim: Claim, *, retry_at: datetime) -> State:
         else:
             batches.move(
                 conn, claim.batch_key, State.ERRORED, State.HELD, now=now, claim=claim, held_from=State.PLANNED,
+                next_reason="batch_error",
                 reason=f"{row.attempts} attempts ended in error; `enrich retry {claim.batch_key}` grants another",
             )  # fmt: skip
             to = State.HELD
@@ -110,6 +111,14 @@ def collect_failed(ledger: Ledger, claim: Claim, *, error: str, tries_allowed: i
     return State.COMPLETED
 
 
+def lost(ledger: Ledger, batch_key: str, *, reason: str) -> None:
+    """submitted → held: the API does not know the batch any more. Never sent again without a person."""
+    now = ledger.now()
+    with ledger.write() as conn:
+        batches.move(conn, batch_key, State.SUBMITTED, State.HELD, now=now, held_from=State.SUBMITTED, reason=reason)
+        manifest.touch(conn)
+
+
 def hold(ledger: Ledger, batch_key: str, *, who: str, why: str) -> None:
     """planned → held by a person; what is under way cannot be called back."""
     now = ledger.now()
@@ -145,6 +154,11 @@ def release_hold(ledger: Ledger, batch_key: str, *, who: str, why: str) -> State
         row = batches.get(conn, batch_key)
         _require_held(row)
         to = State(row.held_from or State.PLANNED)
+        if to is State.PLANNED and row.attempts >= row.attempts_allowed:
+            raise EnrichError(
+                f"batch {batch_key} has used up its {row.attempts} attempts",
+                hint=f"`enrich retry {batch_key}` grants another, and charges its {row.rows} items again.",
+            )
         batches.move(conn, batch_key, State.HELD, to, now=now, held_from=None, reason=None, collect_tries=0)
         _act(conn, now, who, "release", batch_key, why)
         manifest.touch(conn)

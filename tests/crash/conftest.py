@@ -48,6 +48,14 @@ def place(base, request) -> Iterator[Place]:
         made.remove()
 
 
+def pytest_collection_modifyitems(items):
+    """The cases of test_crash_run last: they run behind the other tests here, which wait more than they work."""
+    here = [index for index, item in enumerate(items) if item.path.parent == Path(__file__).parent]
+    ordered = sorted((items[index] for index in here), key=lambda item: "case" in _params(item))
+    for index, item in zip(here, ordered, strict=True):
+        items[index] = item
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
@@ -59,10 +67,9 @@ def pytest_runtest_makereport(item, call):
 def under_way(base, request) -> Iterator[dict]:
     """Futures of the cases of test_crash_run that were collected, by name, two at a time from the start on.
 
-    One after the other they would take twice as long on two cores, and the daemon's test, which comes first, waits more
-    than it works.
+    One after the other they would take twice as long on two cores.
     """
-    cases = [item.callspec.params["case"] for item in request.session.items if "case" in _params(item)]
+    cases = [_params(item)["case"] for item in request.session.items if "case" in _params(item)]
     pool = ThreadPoolExecutor(max_workers=2)
     places = {case.name: Place(base / case.folder) for case in cases}
     try:

@@ -74,6 +74,21 @@ def test_nothing_is_asked_for_while_the_circuit_is_open_but_one_probe(project_fo
     assert asked(project.tick(submissions)) == [("submit", [keys[0]])]
 
 
+def test_a_cap_below_the_oldest_batch_asks_for_nothing(project_for, bank_file):
+    project = project_for(spend_cap_day=8)
+    project.planned(bank_file(16))  # batches of 10 and 6: the small one must not overtake
+    project.run("account_holder_sync")
+    assert project.tick(submissions) == []
+
+
+def test_a_key_that_is_refused_for_holders_stops_the_asking(project_for, bank_file):
+    project = project_for(sandbox={"api_key": ("right",)})
+    project.planned(bank_file(5))
+    assert [r.job_name for r in project.tick(submissions)] == ["account_holder_sync"]
+    assert not project.run("account_holder_sync").success
+    assert project.tick(submissions) == []
+
+
 def test_completions_look_and_ask_for_ranges(project_for, bank_file):
     project = project_for(max_in_flight=10, poll_interval=0.001)
     keys = project.planned(bank_file(50))
@@ -150,6 +165,17 @@ def test_runs_of_dead_processes_are_ended_and_others_are_left_alone(project_for)
     status = {run.run_id: run.status for run in project.instance.get_runs()}
     assert status[dead.run_id] == dg.DagsterRunStatus.FAILURE
     assert status[alive.run_id] == status[foreign.run_id] == started
+
+
+def test_a_retry_is_not_ended_for_its_parents_death(project_for):
+    project = project_for()
+    tag = {PROCESS_TAG: dead_process()}
+    parent = create_run_for_test(project.instance, status=dg.DagsterRunStatus.FAILURE, tags=tag)
+    status = dg.DagsterRunStatus.STARTING
+    create_run_for_test(
+        project.instance, status=status, tags=tag, parent_run_id=parent.run_id, root_run_id=parent.run_id
+    )
+    assert reap_dead_runs(project.instance) == []
 
 
 def test_overdue_is_a_flag_and_not_a_state(project_for, bank_file):

@@ -9,9 +9,11 @@ import msgspec
 import polars as pl
 import pytest
 
-from pipeline.flow import collecting
+from pipeline.errors import EnrichError
+from pipeline.flow import collecting, operating
 from pipeline.flow.landing import Stamp, build
 from pipeline.flow.publishing import check_now, publish_warehouse
+from pipeline.flow.watching import watch
 from pipeline.lake import files, tables
 from pipeline.lake.warehouse import query
 from pipeline.ledger import manifest, outcomes
@@ -112,8 +114,7 @@ def test_a_landing_that_fails_half_way_leaves_no_trace(steps_for, bank_file, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(outcomes, "land", fail)
-        with pytest.raises(OSError, match="disk gone"):
-            steps.collect()
+        assert steps.collect().failed == {key: "its results cannot be landed: OSError"}
     assert manifest.head(steps.ws.ledger).revision == before
     assert check_now(steps.ws).counts["transactions"] == 5
     assert steps.row(key).state == State.COMPLETED
@@ -135,6 +136,60 @@ def test_results_that_cannot_be_had_are_tried_again_and_then_held(steps_for, ban
     assert outcomes.retry(steps.ws.ledger, key, who="ana", why="address was wrong") == State.COMPLETED
     assert list(steps.collect().landed) == [key]
     assert len(steps.attempts(key)) == 1
+
+
+def test_a_batch_that_cannot_be_landed_does_not_stop_the_next(steps_for, bank_file, monkeypatch):
+    steps = steps_for(batch_size=5, backoff_base=0)
+    steps.ingest(bank_file(10))
+    poison, good = steps.plan()
+    steps.submit()
+    steps.wait()
+    real = collecting.build
+
+    def build_or_fail(plan, items, stamp):
+        if stamp.batch_key == poison:
+            raise TypeError("SECRET VALUE")
+        return real(plan, items, stamp)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(collecting, "build", build_or_fail)
+        report = steps.collect()
+        assert list(report.landed) == [good]
+        assert report.failed == {poison: "its results cannot be landed: TypeError"}
+        for _ in range(collecting.COLLECT_TRIES - 1):
+            report = steps.collect()
+        assert list(report.held) == [poison]
+    outcomes.retry(steps.ws.ledger, poison, who="ana", why="new version")
+    assert list(steps.collect().landed) == [poison]
+
+
+def test_a_batch_that_the_api_forgot_is_held_and_never_sent_again(steps_for, bank_file, sandbox_for, client_for):
+    steps = steps_for(grace=0)
+    steps.ingest(bank_file(5))
+    (key,) = steps.plan()
+    steps.submit()
+    watch(steps.ws, client_for(sandbox_for(name="another").url))
+    assert steps.row(key).state == State.HELD
+    assert "does not know" in steps.row(key).reason
+    assert operating.retry(steps.ws, key, who="ana", why="wrong address") == State.SUBMITTED
+    steps.finish()
+    assert len(steps.attempts(key)) == 1
+
+
+def test_release_grants_no_attempt(steps_for, bank_file):
+    steps = steps_for(max_attempts=1, backoff_base=0, sandbox={"error_batch_nth": (1,)})
+    steps.ingest(bank_file(5))
+    (key,) = steps.plan()
+    steps.finish()
+    with pytest.raises(EnrichError, match="has used up its 1 attempts"):
+        outcomes.release_hold(steps.ws.ledger, key, who="ana", why="try")
+    assert steps.row(key).state == State.HELD
+
+
+def test_a_code_that_fits_no_column_costs_nothing_else(plan_of):
+    party = {"id": "1", "name": "X", "type": "organization", "mccs": [5411, 99999999999]}
+    wide = item("a", entities={"counterparty": party, "intermediaries": []})
+    assert build(plan_of("a"), items(wide), STAMP).transactions["counterparty_mccs"].to_list() == [[5411]]
 
 
 STAMP = Stamp("00000001-aaaaaaaa", 1, "sandbox", datetime(2026, 1, 1))
