@@ -127,11 +127,15 @@ class Place:
 
 
 def _working_in(folder: Path) -> list[int]:
-    """Processes whose working folder this is; none on systems without /proc, where orphans end by themselves."""
+    """Processes whose working folder this is; none on systems without /proc, where orphans end by themselves.
+
+    Without the resource trackers of `multiprocessing`: these end after the others, and remove their semaphores.
+    """
     found = []
     for entry in Path("/proc").glob("[0-9]*/cwd"):
         with suppress(OSError):
-            if entry.readlink() == folder.resolve():
+            tracks = b"resource_tracker" in (entry.parent / "cmdline").read_bytes()
+            if entry.readlink() == folder.resolve() and not tracks:
                 found.append(int(entry.parent.name))
     return found
 
