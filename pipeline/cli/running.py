@@ -25,6 +25,7 @@ from pipeline.settings import Settings
 
 WAITS_FOR_PERSON = 3
 INTERRUPTED = 130
+SHOWN_TROUBLES = 3
 
 DEMO_BATCH_SIZE = 600
 DEMO_TIME_SCALE = 20.0
@@ -110,7 +111,10 @@ def _finish(one_shot: OneShot) -> Outcome | None:
 
 def _tell(ws: Workspace, outcome: Outcome, *, read: bool) -> int:
     """What a person has to know at the end, and the exit code."""
-    for trouble in dict.fromkeys(outcome.troubles):
+    troubles = list(dict.fromkeys(outcome.troubles))
+    if len(troubles) > SHOWN_TROUBLES:
+        show.warn(f"{len(troubles)} runs or looks had trouble; the last {SHOWN_TROUBLES} (all are in the Dagster UI):")
+    for trouble in troubles[-SHOWN_TROUBLES:]:
         show.warn(trouble)
     if outcome.violations:
         show.trouble("nothing was published, since the tables contradict each other: " + " ".join(outcome.violations))
