@@ -149,6 +149,8 @@ class OneShot:
             raise_on_error=False,
         )
         if not result.success:
+            if _was_interrupted(result):
+                raise KeyboardInterrupt  # Dagster makes a failed step of Ctrl-C; without this the loop went on
             self._note(f"{job}: {_first_error(result)}")
         elif job in {"submit", "collect"}:
             self._failures = 0
@@ -157,6 +159,11 @@ class OneShot:
     def _note(self, trouble: str) -> None:
         self._failures += 1
         self.outcome.troubles.append(trouble)
+
+
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    return any(f.error is not None and f.error.cls_name == "DagsterExecutionInterruptedError" for f in failures)
 
 
 def _first_error(result: dg.ExecuteInProcessResult) -> str:
