@@ -125,15 +125,16 @@ def _adopt_or_disown(
 ) -> None:
     """By ids only: a batch that completed with an intent's ids is that intent's; with others it is foreign for good."""
     ids = _ids_of(ws, client, batch.id)
-    if ids is None:
-        return
+    if not ids:
+        return  # nothing is proved: it stays a candidate, and a person decides in the end
     for key, intent in intents.items():
-        if ids and ids <= intent.ids:  # an item may be missing or unreadable; a foreign batch has other ids
+        if ids <= intent.ids:  # an item may be missing or unreadable; a foreign batch has other ids
             sending.adopt(ws.ledger, key, intent.row.sequence, batch.id)
             report.adopted[key] = batch.id
             del intents[key]
             return
-    _disown(ws, batch.id, "completed with other ids")
+    if not any(ids & intent.ids for intent in intents.values()):
+        _disown(ws, batch.id, "completed with other ids")
 
 
 def _ids_of(ws: Workspace, client: ApiClient, vendor_id: str) -> frozenset[str] | None:

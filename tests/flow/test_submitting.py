@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from pipeline.api.client import ApiClient
+from pipeline.flow import recovering
 from pipeline.flow.holder_sync import sync_holders
 from pipeline.flow.recovering import recover
 from pipeline.flow.submitting import backoff, submit
@@ -249,6 +250,28 @@ def test_our_own_clock_ahead_does_not_hide_our_batch(two_batches, half_server, c
     steps.ws.ledger.clock = clock
     steps.finish()
     assert books_of().summary().items_charged_more_than_once == 0
+
+
+@pytest.mark.parametrize(
+    ("seen", "adopted"),
+    [(lambda ids: frozenset(sorted(ids)[1:]), True), (lambda _: frozenset(), False), (lambda ids: ids | {"x"}, False)],
+    ids=["one missing", "none readable", "one too many"],
+)
+def test_results_that_do_not_fit_never_make_our_batch_a_foreign_one(
+    two_batches, half_server, client_for, books_of, monkeypatch, seen, adopted
+):
+    """With one item missing it was disowned, proved absent and bought again."""
+    steps = two_batches(grace=0)
+    first, second = steps.keys(State.PLANNED)
+    steps.submit(second)
+    lose_the_answer(steps, half_server, client_for, first, accept=True)
+    time.sleep(0.5)  # the sandbox's batch takes 15 s / 200
+    real = recovering._ids_of
+    monkeypatch.setattr(recovering, "_ids_of", lambda *args: seen(real(*args)))
+    report = recover(steps.ws, steps.client)
+    assert (list(report.adopted), list(report.waiting)) == (([first], []) if adopted else ([], [first]))
+    assert report.absent == {}
+    assert books_of().summary().items_charged == 20
 
 
 def test_two_lost_batches_of_equal_size_find_their_own(two_batches, half_server, client_for, books_of):
