@@ -9,7 +9,8 @@ from pipeline.crashpoints import point
 from pipeline.flow.collecting import CollectReport, Landed, collect
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches as ledger_batches
-from pipeline.partitions import LANDED_ASSETS, batches, landed_events
+from pipeline.ledger.states import State
+from pipeline.partitions import LANDED_ASSETS, batches, landed_events, settled_metadata
 from pipeline.resources import Enrich
 from pipeline.runs import known_troubles, mark_run
 
@@ -45,24 +46,29 @@ def collected_batches(context: dg.AssetExecutionContext, enrich: Enrich) -> Iter
         report = collect(ws, client, keys)
         point("collect.before_event")
         _log_landed(context, ws, keys, report)
-    for key, why in report.retried.items():
-        context.log_event(dg.AssetObservation("batch_results", partition=key, metadata={"sent again": why}))
+    for word, keys_and_why in (
+        ("sent again", report.retried),
+        ("split", report.split),
+        ("quarantined", report.quarantined),
+    ):
+        for key, why in keys_and_why.items():
+            context.log_event(dg.AssetObservation("batch_results", partition=key, metadata={word: why}))
     _raise_failures(context, report)
     yield from ()
 
 
 def _log_landed(context: dg.AssetExecutionContext, ws: Workspace, keys: list[str], report: CollectReport) -> None:
     versions = {}
-    broken = bool(report.held or report.failed)
+    broken = bool(report.held or report.failed or report.quarantined)
     for key, row in ledger_batches.by_keys(ws.ledger, keys).items():
         # Keys that landed before are logged again where this run fails: it would paint them red otherwise (measured).
-        if row.landed_version is None or not (key in report.landed or broken):
+        settled = row.landed_version is not None or row.state == State.SPLIT
+        if not (settled and (key in report.landed or key in report.split or broken)):
             continue
         landed = report.landed.get(key)
-        metadata = landed_metadata(landed) if landed else {"rows": row.rows, "version": row.landed_version}
-        for event in landed_events(key, metadata):
+        for event in landed_events(key, settled_metadata(ws, row) | (landed_metadata(landed) if landed else {})):
             context.log_event(event)
-        versions[key] = row.landed_version
+        versions[key] = row.landed_version or 1
         for problem in landed.problems[:20] if landed else ():
             context.log.warning("%s: %s", key, problem)
     ledger_batches.mark_reported(ws.ledger, versions)
@@ -72,7 +78,8 @@ def landed_metadata(landed: Landed) -> dict[str, Any]:
     """Figures of one landed batch for the plots over time."""
     return {
         "rows": landed.rows,
-        "credits": landed.rows,
+        "credits": landed.rows + sum(landed.again.values()),
+        "items_sent_again": sum(landed.again.values()),
         "seconds": round(landed.seconds, 2),
         "enriched": landed.counts.get("enriched", 0),
         "item_errors": landed.counts.get("item_error", 0),
@@ -86,11 +93,12 @@ def landed_metadata(landed: Landed) -> dict[str, Any]:
 def _raise_failures(context: dg.AssetExecutionContext, report: CollectReport) -> None:
     for key, why in report.skipped.items():
         context.log.info("%s: %s", key, why)
-    bad = {**report.held, **report.failed}
+    bad = {**report.held, **report.quarantined, **report.failed}
     if bad:
         raise dg.Failure(
-            description=f"{len(report.held)} batches are held for a person, {len(report.failed)} are tried again"
-            f" later; {len(report.landed)} landed. " + " ".join(f"{key}: {why}." for key, why in bad.items()),
+            description=f"{len(report.held)} batches are held for a person, {len(report.quarantined)} items are"
+            f" quarantined, {len(report.failed)} batches are tried again later; {len(report.landed)} landed. "
+            + " ".join(f"{key}: {why}." for key, why in bad.items()),
             metadata={"held": len(report.held), "failed": len(report.failed), "landed": len(report.landed)},
             allow_retries=False,
         )

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import dagster as dg
 
 from pipeline.flow.submitting import SubmitReport, submit
+from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches as ledger_batches
-from pipeline.partitions import batches, materialization
+from pipeline.partitions import batches, materialization, submission_metadata
 from pipeline.resources import Enrich
 from pipeline.runs import SESSION_TAG, known_troubles, mark_run
 
@@ -34,19 +35,19 @@ def batch_submissions(context: dg.AssetExecutionContext, enrich: Enrich) -> Iter
     keys = list(context.partition_keys)
     with known_troubles(), enrich.workspace() as ws, enrich.client(ws) as client:
         report = submit(ws, client, keys, run_id=context.run.tags.get(SESSION_TAG, context.run.run_id))
-        rows = ledger_batches.by_keys(ws.ledger, keys)
+        _log_submitted(context, ws, keys, report)
+    _raise_failures(context, report)
+    yield from ()
+
+
+def _log_submitted(context: dg.AssetExecutionContext, ws: Workspace, keys: list[str], report: SubmitReport) -> None:
+    rows = ledger_batches.by_keys(ws.ledger, keys)
     for key, row in rows.items():
         # Keys that were sent before are logged again: a failed range run would paint them red otherwise.
         if key in report.submitted or (report.failed and row.vendor_batch_id):
-            metadata = {
-                "rows": row.rows,
-                "credits": row.rows,
-                "attempt": row.attempts,
-                "vendor_batch_id": row.vendor_batch_id,
-            }
-            context.log_event(materialization("batch_submissions", key, metadata))
-    _raise_failures(context, report)
-    yield from ()
+            context.log_event(materialization("batch_submissions", key, submission_metadata(row)))
+    sequences = {key: rows[key].sequence for key in report.submitted}
+    ledger_batches.mark_submissions_reported(ws.ledger, sequences)
 
 
 def _raise_failures(context: dg.AssetExecutionContext, report: SubmitReport) -> None:

@@ -29,7 +29,7 @@ from measure import clean_environment, mib, peak_bytes, show, size_of, write_ban
 from sdk_like import BatchResult, columns_of, literal, rows_of
 
 from pipeline.api.client import ApiClient
-from pipeline.api.results import read_results
+from pipeline.api.results import decode_item, read_results
 from pipeline.flow.holder_sync import sync_holders
 from pipeline.flow.ingesting import ingest_file
 from pipeline.flow.landing import Stamp, build
@@ -91,7 +91,7 @@ def ours(case: Case, out: Path, clock: Clock) -> Files:
     document = read_results(case.document)
     clock.passed("parse")
     planned = files.read_table(case.lake, [case.plan])
-    landing = build(planned, document.items, Stamp(case.key, VERSION, SOURCE, AT))
+    landing = build(planned, [[decode_item(raw) for raw in document.items]], Stamp(case.key, VERSION, SOURCE, AT))
     clock.passed("rows")
     written = []
     for table, frame in zip(BOTH, (landing.transactions, landing.intermediaries), strict=True):

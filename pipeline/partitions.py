@@ -7,6 +7,9 @@ from typing import Any
 
 import dagster as dg
 
+from pipeline.flow.workspace import Workspace
+from pipeline.ledger import batches as ledger_batches
+
 BATCHES = "batches"
 batches = dg.DynamicPartitionsDefinition(name=BATCHES)
 
@@ -31,3 +34,22 @@ def materialization(asset: str, key: str, metadata: Mapping[str, Any]) -> dg.Ass
 def landed_events(key: str, metadata: Mapping[str, Any]) -> Sequence[dg.AssetMaterialization]:
     """The events of one landed batch."""
     return [materialization(asset, key, metadata) for asset in LANDED_ASSETS]
+
+
+def submission_metadata(row: Any) -> dict[str, Any]:
+    """Figures of a batch that the API has taken, from its row in the ledger."""
+    return {
+        "rows": row.rows, "credits": row.rows, "attempt": row.attempts, "vendor_batch_id": row.vendor_batch_id,
+        "reason": row.next_reason, "generation": row.generation,
+        **({"parent": row.parent_key} if row.parent_key else {}),
+    }  # fmt: skip
+
+
+def settled_metadata(ws: Workspace, row: Any) -> dict[str, Any]:
+    """Figures of a batch that has landed or was split, from the ledger: rows that stayed, and where the others went."""
+    figures: dict[str, Any] = {"rows": row.rows - row.rows_moved, "version": row.landed_version or 0}
+    if row.rows_moved:
+        with ws.ledger.read() as conn:
+            children = ledger_batches.children(conn, row.batch_key)
+        figures["split_into" if row.landed_version is None else "items_sent_again_in"] = ", ".join(children)
+    return figures

@@ -22,10 +22,17 @@ from pipeline.flow.watching import watch
 from pipeline.flow.workspace import Workspace
 from pipeline.jobs import collect_job, holders_job, ingest_job, plan_job, submit_job, warehouse_job
 from pipeline.ledger import batches as ledger_batches
-from pipeline.ledger import circuit, holders, manifest, sending
+from pipeline.ledger import circuit, claims, holders, manifest, outcomes, sending
 from pipeline.ledger import credits as bucket
 from pipeline.ledger.states import State
-from pipeline.partitions import BATCHES, ensure_partitions, landed_events
+from pipeline.partitions import (
+    BATCHES,
+    ensure_partitions,
+    landed_events,
+    materialization,
+    settled_metadata,
+    submission_metadata,
+)
 from pipeline.resources import Enrich
 from pipeline.runs import is_under_way, reap_dead_runs
 
@@ -33,6 +40,9 @@ RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
 _RUNNING = dg.DefaultSensorStatus.RUNNING
+
+MOST_KILLS = 20
+"""Processes that may die at one batch, out of memory say, before it is held: a daemon has used them up in minutes."""
 
 
 def range_request(job: str, keys: Sequence[str]) -> dg.RunRequest:
@@ -84,7 +94,7 @@ def submission_requests(ws: Workspace, instance: dg.DagsterInstance) -> list[dg.
         requests.append(dg.RunRequest(job_name=holders_job.name))
     if recover_senders(ws) is None:
         return requests  # somebody is sending: a run would only find that out and go
-    ledger_batches.forget_lost_claims(ws.ledger, State.PLANNED)
+    forget_the_dead(ws, State.PLANNED)
     return requests + _dispatched(ws, instance, submit_job.name, sendable_now(ws))
 
 
@@ -95,25 +105,32 @@ def may_call(ws: Workspace) -> bool:
     return opened is None or circuit.probe_is_due(opened, ws.ledger.now())
 
 
+def forget_the_dead(ws: Workspace, *states: State) -> None:
+    """Free the batches of processes that died; one at which too many did waits for a person."""
+    if claims.forget_lost_claims(ws.ledger, *states):
+        outcomes.hold_deadly(ws.ledger, kills=MOST_KILLS)
+
+
 def sendable_now(ws: Workspace) -> list[str]:
     """Planned batches for which there are places and credits, oldest first; none while the circuit is open.
 
     An open circuit lets one batch through as a probe when its time has come.
     """
-    rows = [(row.batch_key, row.rows) for row in ledger_batches.sendable(ws.ledger)]
+    rows = ledger_batches.sendable(ws.ledger)
     now = ws.ledger.now()
     with ws.ledger.read() as conn:
-        if not rows or sending.obstacle(conn, ws.limits, rows[0][1], now=now, run_id=None):
+        if (opened := circuit.opened(conn)) is not None:
+            rows.sort(key=dispatch.cost_as_probe)
+        if not rows or sending.obstacle(conn, ws.limits, rows[0].rows, now=now, run_id=None):
             return []
-        opened = circuit.opened(conn)
         free = ws.settings.max_in_flight - ledger_batches.slots_in_use(conn)
-        level = bucket.level(conn, ws.bucket, now=now)
+        level = bucket.level(conn, ws.bucket, now=now) if bucket.not_before(conn, now=now) is None else 0
     if opened is not None:
-        free = min(free, 1) if circuit.probe_is_due(opened, now) else 0
+        free = min(free, 1)
     if free <= 0:
         return []
     # Lazily, since each look reads a plan file: as many as there are places, not as many as wait.
-    ready = (row for row in rows if not waits_for_holders(ws, row[0]))
+    ready = ((row.batch_key, row.rows) for row in rows if not waits_for_holders(ws, row.batch_key))
     return dispatch.affordable(ready, slots=free, level=level)
 
 
@@ -175,20 +192,29 @@ def look(ws: Workspace, client: ApiClient) -> str:
 
 def completion_requests(ws: Workspace, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     """Runs for the batches that completed or ended in error."""
-    ledger_batches.forget_lost_claims(ws.ledger, State.COMPLETED, State.ERRORED)
+    forget_the_dead(ws, State.COMPLETED, State.ERRORED)
     keys = [row.batch_key for row in ledger_batches.collectable(ws.ledger)]
     return _dispatched(ws, instance, collect_job.name, keys)
 
 
 def report_landed(ws: Workspace, instance: dg.DagsterInstance) -> int:
-    """The outbox: tell Dagster of landings whose run died between the ledger's commit and its own event."""
-    rows = [row for row in ledger_batches.unreported(ws.ledger) if ledger_batches.is_settled(row, ws.ledger.now())]
-    ensure_partitions(instance, [row.batch_key for row in rows])
+    """The outbox: tell Dagster of what the ledger committed and no run has said, since its process died or had no run.
+
+    Landings, splits and rewritten versions; and attempts that the API has, such as adopted ones.
+    """
+    now = ws.ledger.now()
+    rows = [row for row in ledger_batches.unreported(ws.ledger) if claims.is_free(row, now)]
+    sent = [row for row in ledger_batches.unreported_submissions(ws.ledger) if claims.is_free(row, now)]
+    ensure_partitions(instance, [row.batch_key for row in (*rows, *sent)])
     for row in rows:
-        for event in landed_events(row.batch_key, {"rows": row.rows, "version": row.landed_version}):
+        for event in landed_events(row.batch_key, settled_metadata(ws, row)):
             instance.report_runless_asset_event(event)
-    ledger_batches.mark_reported(ws.ledger, {row.batch_key: row.landed_version for row in rows})
-    return len(rows)
+    for row in sent:
+        event = materialization("batch_submissions", row.batch_key, submission_metadata(row))
+        instance.report_runless_asset_event(event)
+    ledger_batches.mark_reported(ws.ledger, {row.batch_key: row.landed_version or 1 for row in rows})
+    ledger_batches.mark_submissions_reported(ws.ledger, {row.batch_key: row.sequence for row in sent})
+    return len(rows) + len(sent)
 
 
 @dg.sensor(

@@ -65,7 +65,12 @@ class Settings(BaseSettings):
     # -- failures -----------------------------------------------------------------------------------------------
     grace: float = Field(1_800, ge=0, description="Longest late arrival plus list lag of a batch (30 min).")
     resend: Literal["auto", "never"] = Field("auto", description="never: hold instead of sending again.")
-    max_attempts: int = Field(3, ge=1, description="Times a batch that ends in error is sent before it is held.")
+    max_attempts: int = Field(3, ge=1, description="Times a batch that ends in error is sent before it is halved.")
+    probe_budget: float = Field(
+        4, ge=0, description="Most credits for finding the items that make a batch fail, in multiples of its size."
+    )
+    item_attempts: int = Field(3, ge=1, description="Times an item that gets an error of its own is sent in all.")
+    outage_after: int = Field(3, ge=1, description="Batches in error in a row, none completed: sending stops.")
     backoff_base: float = Field(60, ge=0, description="First back-off after an error batch; doubles, with jitter.")
     backoff_max: float = Field(3_600, ge=0, description="Longest back-off.")
     probe_seconds: float = Field(300, ge=0, description="How long an open circuit waits before one batch may try.")

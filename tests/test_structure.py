@@ -17,7 +17,10 @@ EDGE = {
 }  # fmt: skip
 """Only these may import dagster."""
 
-BASE = {"pipeline.settings", "pipeline.errors", "pipeline.process", "pipeline.crashpoints", "pipeline.lake.tables"}
+BASE = {
+    "pipeline.settings", "pipeline.errors", "pipeline.process", "pipeline.crashpoints", "pipeline.damaged_json",
+    "pipeline.lake.tables",
+}  # fmt: skip
 MAY_IMPORT = {
     "pipeline.api": set(),
     "pipeline.ingest": set(),

@@ -51,6 +51,7 @@ class Caller:
 
     def __init__(self, http: httpx.Client, *, url: str, key: bytes, throttle: Throttle, backoff: Backoff) -> None:
         self.server_time: datetime | None = None
+        self.request_id: str | None = None
         self.calls: Counter[str] = Counter()
         self._http = http
         self._url = url
@@ -141,7 +142,8 @@ class Caller:
             yield part
 
     def note(self, headers: Mapping[str, str]) -> None:
-        """Remember the server's clock."""
+        """Remember the server's clock and the request's id."""
+        self.request_id = headers.get("x-request-id")
         if (moment := read_date(headers.get("date"))) is not None:
             self.server_time = moment
 

@@ -101,6 +101,11 @@ class ApiClient:
         return self._caller.server_time
 
     @property
+    def request_id(self) -> str | None:
+        """`X-Request-ID` of the last answer, to quote to the API's support."""
+        return self._caller.request_id
+
+    @property
     def calls(self) -> Counter[str]:
         """Requests made so far by method and route, repeats included: `{"GET /v3/batches/{id}": 3}`."""
         return self._caller.calls

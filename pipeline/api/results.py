@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 
 from pipeline.api.answers import UNREADABLE, class_of, complaint
-from pipeline.api.errors import NotReady, UnknownPaging, WrongShape
+from pipeline.api.errors import NotReady, UnknownPaging
 from pipeline.api.models import (
     Categories,
     EnrichedTransaction,
@@ -22,6 +22,7 @@ from pipeline.api.models import (
     Location,
     classify,
 )
+from pipeline.damaged_json import cut_items, dump_leniently, load_leniently
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,12 +38,15 @@ _SECTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class ResultDocument:
-    """A completed batch's results, items still undecoded and in the order in which they were sent."""
+    """A completed batch's results, items still undecoded and in the order in which they were sent.
 
-    id: str
-    total: int
-    status: str
+    `problems`: what is wrong with the document as a whole, such as where it is cut; then `items` are those before it.
+    """
+
+    id: str | None
+    total: int | None
     items: list[msgspec.Raw]
+    problems: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,37 +63,61 @@ class DecodedItem:
     extra: bytes | None = None
 
 
+class _Head(msgspec.Struct):
+    status: str
+
+
 class _Document(msgspec.Struct):
     id: str
     status: str
-    total: int | None = None
-    results: msgspec.Raw = msgspec.Raw(b"null")
+    total: int
+    results: list[msgspec.Raw]
     next_cursor: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def read_results(path: Path) -> ResultDocument:
-    """Read a downloaded results document. It is held in memory whole: 25-50 MB for the largest batch.
+    """Read a downloaded results document. It is held in memory whole: 25-50 MB for the largest batch."""
+    return parse_results(path.read_bytes(), path.name)
 
-    Raises `BadAnswer` when it cannot be read (cut short, not UTF-8; of its kinds `WrongShape` when it is not the
-    documented one and `UnknownPaging` when it shows a next cursor: documented to have none, it would be only a part),
-    `NotReady` when its status is not `completed`.
+
+def parse_results(data: bytes, name: str) -> ResultDocument:
+    """The items of a results document, also of one that is cut short, has a damaged text, or another shape around them.
+
+    Raises `BadAnswer` when it has no items to be found (of its kinds `WrongShape` when it is not the documented one,
+    and `UnknownPaging` when it shows a next cursor: documented to have none, it would be only a part), `NotReady` when
+    its status is not `completed`.
     """
-    call = f"results in {path.name}"
-    data = path.read_bytes()
+    call = f"results in {name}"
     try:
-        # msgspec skips over undecoded parts without looking at their encoding.
-        data.decode()
-        document = msgspec.json.decode(data, type=_Document)
-        if bytes(document.next_cursor) != b"null":
-            raise UnknownPaging(call, note="results have a next_cursor")
-        if classify(document.status) != "done":
-            raise NotReady(call, note="the results' status is not completed")
-        items = msgspec.json.decode(document.results, type=list[msgspec.Raw])
+        # Undecoded parts are skipped without a look at their encoding: that is the item's trouble, and found there.
+        found = msgspec.json.decode(data, type=_Document)
     except UNREADABLE as cause:
-        raise class_of(cause)(call, note=complaint(cause)) from cause
-    if document.total is None:
-        raise WrongShape(call, note="no total")
-    return ResultDocument(document.id, document.total, document.status, items)
+        cut = cut_items(data)
+        if cut is None:
+            _require_completed(call, _status(data))
+            raise class_of(cause)(call, note=complaint(cause)) from cause
+        status, items = cut
+        _require_completed(call, status)
+        return ResultDocument(None, None, items, [f"the document: {complaint(cause)}"])
+    if bytes(found.next_cursor) != b"null":
+        raise UnknownPaging(call, note="results have a next_cursor")
+    _require_completed(call, found.status)
+    problems = []
+    if found.total != len(found.results):
+        problems.append(f"total: it says {found.total}, but there are {len(found.results)} items")
+    return ResultDocument(found.id, found.total, found.results, problems)
+
+
+def _status(data: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(data, type=_Head).status
+    except UNREADABLE:
+        return None
+
+
+def _require_completed(call: str, status: str | None) -> None:
+    if status is not None and classify(status) != "done":
+        raise NotReady(call, note="the results' status is not completed")
 
 
 _decode = msgspec.json.Decoder(EnrichedTransaction).decode
@@ -112,7 +140,7 @@ def decode_item(raw: msgspec.Raw) -> DecodedItem:
 def _salvage(raw: msgspec.Raw) -> DecodedItem:
     problems: list[str] = []
     try:
-        fields = _decode_fields(raw)
+        fields = _fields(raw)
     except UNREADABLE as cause:
         return DecodedItem(None, None, [_problem("", cause)])
     extra: dict[str, Any] = {}
@@ -134,6 +162,19 @@ def _salvage(raw: msgspec.Raw) -> DecodedItem:
         # Without its id nobody can tell whose result it is.
         return DecodedItem(None, None, [_problem(".id", cause), *problems], extra_json)
     return DecodedItem(id_, EnrichedTransaction(id=id_, **sections), problems, extra_json)
+
+
+def _fields(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """An item's sections. msgspec refuses half a surrogate pair even where it only skips; it may cost its section."""
+    try:
+        return _decode_fields(raw)
+    except msgspec.ValidationError:
+        raise
+    except UNREADABLE:
+        sections = load_leniently(bytes(raw))
+        if not isinstance(sections, dict):
+            raise
+        return {name: msgspec.Raw(dump_leniently(value)) for name, value in sections.items()}
 
 
 def _problem(path: str, cause: Exception) -> str:

@@ -19,7 +19,7 @@ from pipeline.cli import show
 from pipeline.errors import EnrichError
 from pipeline.flow.workspace import Workspace, open_workspace
 from pipeline.lake.warehouse import query as query_warehouse
-from pipeline.ledger import outcomes
+from pipeline.ledger import operating
 from pipeline.settings import load_settings
 
 WAITS_FOR_PERSON = 3
@@ -144,7 +144,7 @@ def retry(batch: Batch, why: Why = "", data_dir: DataDir = None) -> None:
 def hold(batch: Batch, why: Why = "", data_dir: DataDir = None) -> None:
     """Keep a planned batch from being sent."""
     with troubles(), workspace(data_dir) as ws:
-        outcomes.hold(ws.ledger, batch, who=getpass.getuser(), why=why)
+        operating.hold(ws.ledger, batch, who=getpass.getuser(), why=why)
     typer.echo(f"{batch} is held; `enrich release {batch}` undoes it")
 
 
@@ -152,7 +152,7 @@ def hold(batch: Batch, why: Why = "", data_dir: DataDir = None) -> None:
 def release(batch: Batch, why: Why = "", data_dir: DataDir = None) -> None:
     """Undo `hold`, with no further attempt granted."""
     with troubles(), workspace(data_dir) as ws:
-        state = outcomes.release_hold(ws.ledger, batch, who=getpass.getuser(), why=why)
+        state = operating.release(ws.ledger, batch, who=getpass.getuser(), why=why)
     typer.echo(f"{batch} is {state} again")
 
 

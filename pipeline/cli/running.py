@@ -29,6 +29,8 @@ SHOWN_TROUBLES = 3
 
 DEMO_BATCH_SIZE = 600
 DEMO_TIME_SCALE = 20.0
+DEMO_ITEM_ATTEMPTS = 2
+DEMO_BACKOFF = 20.0
 """The sample's batches take some 25 s each on the sandbox's clock, and the demo is to wait for under 15 s."""
 
 
@@ -51,6 +53,8 @@ def run_demo(data_dir: Path | None, time_scale: float | None) -> int:
         base_url=None,
         data_dir=data_dir or Path("data/demo"),
         batch_size=DEMO_BATCH_SIZE,
+        item_attempts=DEMO_ITEM_ATTEMPTS,
+        backoff_base=DEMO_BACKOFF,
         time_scale=time_scale or DEMO_TIME_SCALE,
     )
     show.say(f"The shipped sample: {SAMPLE.name}, 3,003 made-up records from banks in the US, the UK and the EU.")

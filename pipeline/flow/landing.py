@@ -5,8 +5,9 @@ Whatever the document lacks or spoils stays local to its item: every row of the 
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -14,25 +15,38 @@ import msgspec
 import polars as pl
 
 from pipeline.api.models import EnrichedTransaction
-from pipeline.api.results import DecodedItem, decode_item
+from pipeline.api.results import DecodedItem
 from pipeline.lake import tables
 
 RESULT_MISSING = "result_missing"
 RESULT_UNREADABLE = "result_unreadable"
+NO_HOLDER = "account_holder_not_found"
+"""The API's code for an item whose holder it does not have (OpenAPI document)."""
+
+_OURS = (RESULT_MISSING, RESULT_UNREADABLE)
 
 _MAX_CODE = 999_999
 
 _ENRICHED = [column.name for column in tables.ENRICHMENT_COLUMNS]
+_TRIED = [column.name for column in tables.TRY_COLUMNS]
 
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """Frames of one batch version, with counts by state and what did not fit (paths and counts, no texts)."""
+    """Frames of one batch version, with counts by state and what did not fit (paths and counts, no texts).
+
+    `again`: rows in the columns of a plan whose error of their own may pass; they are in no other frame.
+    `lost_holders`: account holders that the API said it does not have. `unknown_fields`: paths of fields that this
+    version does not know.
+    """
 
     transactions: pl.DataFrame
     intermediaries: pl.DataFrame
+    again: pl.DataFrame
     counts: dict[str, int]
     problems: list[str]
+    lost_holders: set[str]
+    unknown_fields: set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,46 +59,106 @@ class Stamp:
     enriched_at: datetime
 
 
-def build(plan: pl.DataFrame, items: list[msgspec.Raw], stamp: Stamp) -> Landing:
-    """Join a plan file's rows with the items of a result document, by id.
+def build(
+    plan: pl.DataFrame, answers: Sequence[Sequence[DecodedItem]], stamp: Stamp, *, item_attempts: int = 1
+) -> Landing:
+    """Join a plan file's rows with the items of the answers, by id; an item of an earlier answer wins.
 
     Shapes: the plan's columns are `tables.PLAN`; the result's are `tables.TRANSACTIONS` and `tables.INTERMEDIARIES`.
+    An item with an error of its own goes on to `Landing.again` until it was sent `item_attempts` times.
     """
-    decoded, problems = _by_id([decode_item(raw) for raw in items], set(plan["transaction_id"]))
-    ids = plan["transaction_id"].to_list()
-    columns: dict[str, list[Any]] = {name: [] for name in _ENRICHED}
+    found = _by_id(answers, set(plan["transaction_id"]))
+    columns: dict[str, list[Any]] = {name: [] for name in (*_ENRICHED, *_TRIED)}
     states, between = [], []
-    for transaction_id in ids:
-        row, parties = _row(decoded.get(transaction_id), transaction_id, stamp)
+    for transaction_id, tries, history in plan.select("transaction_id", *_TRIED).iter_rows():
+        row, parties = _row(found.items.get(transaction_id), transaction_id, stamp)
+        row["failed_tries"], row["error_history"] = tries, history
+        if row["error_code"] is not None and row["error_code"] not in _OURS:
+            row["failed_tries"], row["error_history"] = (tries or 0) + 1, _longer(history, row, stamp)
         states.append("enriched" if row["error_code"] is None else "item_error")
-        for name in _ENRICHED:
-            columns[name].append(row[name])
-        between += parties
-    enrichment = pl.DataFrame(columns, schema={name: tables.TRANSACTIONS.schema[name] for name in _ENRICHED})
-    rows = plan.hstack(enrichment).with_columns(
-        pl.Series("state", states, dtype=pl.String),
-        version=pl.lit(stamp.version, dtype=pl.Int32),
-        enriched_at=pl.lit(stamp.enriched_at, dtype=pl.Datetime("us")),
-        source=pl.lit(stamp.source),
+        for name, values in columns.items():
+            values.append(row[name])
+        between.append(parties)
+    enrichment = pl.DataFrame(columns, schema={name: tables.TRANSACTIONS.schema[name] for name in columns})
+    rows = (
+        plan.drop(_TRIED)
+        .hstack(enrichment)
+        .with_columns(
+            pl.Series("state", states, dtype=pl.String),
+            version=pl.lit(stamp.version, dtype=pl.Int32),
+            enriched_at=pl.lit(stamp.enriched_at, dtype=pl.Datetime("us")),
+            source=pl.lit(stamp.source),
+        )
     )
-    intermediaries = pl.DataFrame(between, schema=tables.INTERMEDIARIES.schema, orient="row")
-    return Landing(rows.select(tables.TRANSACTIONS.names), intermediaries, dict(Counter(states)), problems)
+    may_pass = rows.select(_may_pass(item_attempts)).to_series()
+    kept = rows.filter(~may_pass)
+    parties_kept = [party for parties, moves in zip(between, may_pass, strict=True) if not moves for party in parties]
+    return Landing(
+        kept.select(tables.TRANSACTIONS.names),
+        pl.DataFrame(parties_kept, schema=tables.INTERMEDIARIES.schema, orient="row"),
+        rows.filter(may_pass).select(tables.PLAN.names),
+        dict(kept["state"].value_counts().iter_rows()),
+        found.problems,
+        set(rows.filter(pl.col("error_code") == NO_HOLDER)["account_holder_id"].drop_nulls()),
+        found.unknown_fields,
+    )
 
 
-def _by_id(decoded: list[DecodedItem], planned: set[str]) -> tuple[dict[str, DecodedItem], list[str]]:
-    by_id: dict[str, DecodedItem] = {}
-    problems = []
-    for index, item in enumerate(decoded):
-        problems += [f"results[{index}]{problem}" for problem in item.problems]
-        if item.id is None or item.id not in planned:
-            problems.append(f"results[{index}]: an id that was not sent")
-        elif item.id in by_id:
-            problems.append(f"results[{index}]: an id that was there before")
-        else:
-            by_id[item.id] = item
-    if missing := len(planned) - len(by_id):
-        problems.append(f"results: {missing} of {len(planned)} items are missing")
-    return by_id, problems
+def _may_pass(item_attempts: int) -> pl.Expr:
+    """Rows whose error another try may cure: any code of the API's, but for a holder that was never named."""
+    curable = ~pl.col("error_code").is_in(_OURS) & ~(
+        (pl.col("error_code") == NO_HOLDER) & pl.col("account_holder_id").is_null()
+    )
+    return (pl.col("error_code").is_not_null() & curable & (pl.col("failed_tries") < item_attempts)).alias("may_pass")
+
+
+def _longer(history: str | None, row: dict[str, Any], stamp: Stamp) -> str:
+    """The history of an item's errors with this one behind it."""
+    entry = {
+        "batch_key": stamp.batch_key,
+        "code": row["error_code"],
+        "message": row["error_message"],
+        "at": stamp.enriched_at.isoformat(),
+    }
+    return msgspec.json.encode([*(msgspec.json.decode(history) if history else []), entry]).decode()
+
+
+@dataclass(slots=True)
+class _Found:
+    items: dict[str, DecodedItem] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    unknown_fields: set[str] = field(default_factory=set)
+
+
+def _by_id(answers: Sequence[Sequence[DecodedItem]], planned: set[str]) -> _Found:
+    found = _Found()
+    for number, items in enumerate(answers):
+        where = "results" if number == 0 else f"answer {number + 1}: results"
+        seen: set[str] = set()
+        for index, item in enumerate(items):
+            found.problems += [f"{where}[{index}]{problem}" for problem in item.problems]
+            if item.id is None or item.id not in planned:
+                found.problems.append(f"{where}[{index}]: an id that was not sent")
+            elif item.id in seen:
+                found.problems.append(f"{where}[{index}]: an id that was there before")
+            else:
+                seen.add(item.id)
+                _take(found, item.id, item)
+        if number == 0 and (missing := len(planned) - len(seen)):
+            found.problems.append(f"results: {missing} of {len(planned)} items are missing")
+    return found
+
+
+def _take(found: _Found, transaction_id: str, item: DecodedItem) -> None:
+    """The first readable item counts. A later one may cure what an earlier answer lacked, and changes nothing else."""
+    known = found.items.get(transaction_id)
+    if known is None or (known.item is None and item.item is not None):
+        found.items[transaction_id] = item
+        if item.extra:
+            found.unknown_fields |= {_INDEX.sub("[]", path) for path in msgspec.json.decode(item.extra)}
+
+
+_INDEX = re.compile(r"\[\d+\]")
 
 
 def _row(
@@ -113,6 +187,8 @@ def _fill(row: dict[str, Any], item: EnrichedTransaction) -> None:
         row["counterparty_id"], row["counterparty_name"] = party.id, party.name
         row["counterparty_website"], row["counterparty_logo"] = party.website, party.logo
         row["counterparty_type"], row["counterparty_mccs"] = party.type, _codes(party.mccs)
+        row["counterparty_phone_number"], row["counterparty_tax_number"] = party.phone_number, party.tax_number
+        row["counterparty_naics2017"] = party.naics2017
         if (parent := party.parent) is not None:
             row["counterparty_parent_id"], row["counterparty_parent_name"] = parent.id, parent.name
             row["counterparty_parent_website"] = parent.website
@@ -135,8 +211,8 @@ def _parties(item: EnrichedTransaction, transaction_id: str, stamp: Stamp) -> li
     return [
         (
             transaction_id, position, party.id, party.name, party.website, party.logo, _codes(party.mccs),
-            parent.id if (parent := party.parent) else None, parent.name if parent else None,
-            parent.website if parent else None, stamp.batch_key, stamp.version,
+            party.phone_number, party.tax_number, party.naics2017, parent.id if (parent := party.parent) else None,
+            parent.name if parent else None, parent.website if parent else None, stamp.batch_key, stamp.version,
         )
         for position, party in enumerate(item.entities.intermediaries or ())
     ]  # fmt: skip

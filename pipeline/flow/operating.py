@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files, tables
-from pipeline.ledger import holders, manifest, outcomes
+from pipeline.ledger import holders, manifest
+from pipeline.ledger import operating as ledger_operating
 from pipeline.ledger.states import State
 
 
@@ -13,7 +14,7 @@ def retry(ws: Workspace, batch_key: str, *, who: str, why: str) -> State:
 
     Raises EnrichError for a batch that is not held.
     """
-    state = outcomes.retry(ws.ledger, batch_key, who=who, why=why)
+    state = ledger_operating.retry(ws.ledger, batch_key, who=who, why=why)
     with ws.ledger.read() as conn:
         plans = [row.path for row in manifest.live(conn, "plan", batch_key=batch_key)]
     named = files.read_table(ws.lake, plans, ["account_holder_id"], table=tables.PLAN)["account_holder_id"]

@@ -5,7 +5,6 @@ When and how much is cut is a pure function; the rest is one commit of the manif
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -15,6 +14,7 @@ from sqlalchemy.exc import IntegrityError as DatabaseConflict
 
 from pipeline.crashpoints import point
 from pipeline.errors import ConflictError
+from pipeline.flow.plan_files import hash_items, write_plan
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files, tables
 from pipeline.ledger import batches, manifest
@@ -106,27 +106,17 @@ def _write_plans(ws: Workspace, rows: pl.DataFrame, sizes: list[int], seq: int) 
         start += size
         items_hash = hash_items(part)
         key = f"{seq + offset:08d}-{items_hash[:8]}"
-        frame = part.with_columns(batch_key=pl.lit(key), position=pl.int_range(part.height, dtype=pl.Int64)).select(
-            tables.PLAN.names
-        )
-        written = files.write_table(ws.lake, tables.PLAN, frame, stem=key)
-        added.append(_as_new_file(written, "plan", key))
+        file, document = write_plan(ws, key, part)
+        added.append(file)
+        ids = part["transaction_id"]
         new.append(
             NewBatch(
-                key, seq + offset, items_hash, size, part["transaction_id"][0], part["transaction_id"][-1],
-                attempts_allowed=ws.settings.max_attempts,
+                key, seq + offset, items_hash, size, ids[0], ids[-1], attempts_allowed=ws.settings.max_attempts,
+                document=document,
             )
         )  # fmt: skip
     return new, added
 
 
-def hash_items(rows: pl.DataFrame) -> str:
-    """Hex digest over ids and contents, in order."""
-    digest = hashlib.blake2b(digest_size=16)
-    for pair in rows.select("transaction_id", "content_hash").iter_rows():
-        digest.update("\x1f".join(pair).encode() + b"\x1e")
-    return digest.hexdigest()
-
-
-def _as_new_file(written: files.WrittenFile, kind: str, batch_key: str | None = None) -> NewFile:
-    return NewFile(kind, written.path, written.rows, written.bytes, written.sha256, batch_key=batch_key)
+def _as_new_file(written: files.WrittenFile, kind: str) -> NewFile:
+    return NewFile(kind, written.path, written.rows, written.bytes, written.sha256)

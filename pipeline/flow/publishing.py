@@ -5,7 +5,7 @@ When the identity does not hold nothing is published, and the revision that is o
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from pipeline.lake import files, tables
 from pipeline.lake.identity import IdentityReport, SourceCount, archived_ids, check_identity
 from pipeline.lake.publish import publish
 from pipeline.lake.snapshot import Snapshot
-from pipeline.ledger import manifest, schema
+from pipeline.ledger import documents, manifest, schema
 from pipeline.ledger.states import CHARGED_ATTEMPTS, IN_FLIGHT, ROW_STATE, State
 
 KEEP = timedelta(hours=12)
@@ -47,6 +47,8 @@ class _Read:
     sources: list[SourceCount]
     unverified: list[Any]
     landed_files: dict[str, list[str]]
+    miscounts: list[str]
+    """Batches whose rows are not where the ledger says."""
 
 
 def publish_warehouse(ws: Workspace) -> PublishReport:
@@ -57,6 +59,7 @@ def publish_warehouse(ws: Workspace) -> PublishReport:
     read = _read(ws)
     identity = check_identity(read.snapshot, read.sources)
     report = PublishReport(read.snapshot.revision, identity.counts, list(identity.violations))
+    report.violations += read.miscounts
     report.violations += _compare_archives(ws, read)
     if report.violations:
         return report
@@ -81,6 +84,7 @@ def _read(ws: Workspace) -> _Read:
         states = {row.batch_key: State(row.state) for row in conn.execute(select(b.c.batch_key, b.c.state))}
         ledger = {"batches": _batches(conn), "batch_attempts": _attempts(conn), "account_holders": _holders(conn)}
         sources = [SourceCount(row.file_id, row.name, row.records) for row in conn.execute(select(schema.source_files))]
+        batch_rows = list(conn.execute(select(b).order_by(b.c.plan_seq)))
         unverified = list(
             conn.execute(select(b).where(b.c.landed_version.is_not(None), b.c.landed_version > b.c.verified_version))
         )
@@ -94,7 +98,26 @@ def _read(ws: Workspace) -> _Read:
         by_kind[row.kind].append(path)
         if row.kind == "transactions":
             landed[row.batch_key].append(row.path)
-    return _Read(Snapshot(revision, by_kind, plans, ledger), sources, unverified, landed)
+    snapshot = Snapshot(revision, by_kind, plans, ledger)
+    return _Read(snapshot, sources, unverified, landed, _miscounts(batch_rows, live))
+
+
+def _miscounts(batches: list[Any], live: list[Any]) -> list[str]:
+    """Rows of a batch = rows in its landed or plan file + rows that went on to its children, by the ledger's figures."""
+    in_files: Counter[str] = Counter()
+    for file in live:
+        if file.kind in {"plan", "transactions"}:
+            in_files[file.batch_key] += file.rows
+    gone: Counter[str] = Counter()
+    for row in batches:
+        if row.parent_key is not None:
+            gone[row.parent_key] += row.rows
+    return [
+        f"batch {row.batch_key}: {row.rows} rows, but {in_files[row.batch_key]} in its file and"
+        f" {gone[row.batch_key]} in its children, where the ledger says {row.rows_moved}"
+        for row in batches
+        if row.rows != in_files[row.batch_key] + row.rows_moved or row.rows_moved != gone[row.batch_key]
+    ]
 
 
 def _compare_archives(ws: Workspace, read: _Read) -> list[str]:
@@ -102,9 +125,13 @@ def _compare_archives(ws: Workspace, read: _Read) -> list[str]:
     violations = []
     for row in read.unverified:
         columns = ["transaction_id", "error_code"]
-        landed = files.read_table(ws.lake, read.landed_files[row.batch_key], columns, table=tables.TRANSACTIONS)
+        paths = read.landed_files.get(row.batch_key, [])
+        landed = files.read_table(ws.lake, paths, columns, table=tables.TRANSACTIONS)
         answered = landed.filter(pl.col("error_code").is_null() | (pl.col("error_code") != RESULT_MISSING))
-        expected = set(archived_ids(ws.archive, row.archive_path)) & set(landed["transaction_id"])
+        with ws.ledger.read() as conn:
+            answers = documents.answers(conn, row.batch_key, row.sequence)
+        archived = {i for answer in answers for i in archived_ids(ws.archive, answer.path)}
+        expected = archived & set(landed["transaction_id"])
         if expected != set(answered["transaction_id"]):
             wrong = len(expected ^ set(answered["transaction_id"]))
             violations.append(f"batch {row.batch_key}: {wrong} ids differ between its rows and the archived results")

@@ -16,9 +16,9 @@ from pipeline.api.client import ApiClient
 from pipeline.api.errors import ApiError, BadAnswer, NotFound, NotReady
 from pipeline.api.models import Batch, classify
 from pipeline.api.results import decode_item, read_results
+from pipeline.flow.plan_files import read_plan
 from pipeline.flow.workspace import Workspace
-from pipeline.lake import files
-from pipeline.ledger import batches, manifest, schema, sending
+from pipeline.ledger import batches, schema, sending
 from pipeline.ledger.states import State
 
 WINDOW_MARGIN = timedelta(minutes=10)
@@ -89,9 +89,7 @@ def _intents(ws: Workspace) -> list[_Intent]:
     for row in batches.in_states(ws.ledger, State.UNCONFIRMED):
         a = schema.attempts
         (attempt,) = ws.ledger.rows(select(a).where(a.c.batch_key == row.batch_key, a.c.sequence == row.sequence))
-        with ws.ledger.read() as conn:
-            (plan_file,) = manifest.live(conn, "plan", batch_key=row.batch_key)
-        ids = files.read_table(ws.lake, [plan_file.path], columns=["transaction_id"])["transaction_id"]
+        ids = read_plan(ws, row.batch_key, ["transaction_id"])["transaction_id"]
         found.append(_Intent(row, attempt, frozenset(ids)))
     return found
 

@@ -6,7 +6,6 @@ by a guarded update, outcome recorded. What a failure means is decided by whethe
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,12 +16,15 @@ from filelock import FileLock, Timeout
 
 from pipeline.api.client import ApiClient
 from pipeline.api.encode import encode_batch
-from pipeline.api.errors import ApiError, ConnectionFailed, FateUnknown, NotSent
+from pipeline.api.errors import ApiError, ConnectionFailed, FateUnknown, Invalid, NotSent, RateLimited, TooLarge
 from pipeline.crashpoints import point
+from pipeline.flow.erring import set_aside, split_by_size
+from pipeline.flow.plan_files import read_plan
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files, tables
 from pipeline.ledger import batches, circuit, holders, manifest, outcomes, sending
-from pipeline.ledger.batches import Claim, LostClaimError
+from pipeline.ledger.batches import LostClaimError
+from pipeline.ledger.claims import Claim
 from pipeline.ledger.sending import Intent, NoCapacityError
 from pipeline.ledger.states import State
 
@@ -156,9 +158,7 @@ def _send_one(ws: Workspace, client: ApiClient, claim: Claim, report: SubmitRepo
     if row.next_attempt_at is not None and row.next_attempt_at > ws.ledger.now():
         report.skipped[key] = f"its back-off lasts until {row.next_attempt_at:%H:%M:%S} UTC"
         return
-    with ws.ledger.read() as conn:
-        (plan_file,) = manifest.live(conn, "plan", batch_key=key)
-    plan = files.read_table(ws.lake, [plan_file.path])
+    plan = read_plan(ws, key)
     if not _holders_ready(ws, claim, plan["account_holder_id"].drop_nulls().unique().to_list(), report):
         return
     body = encode_batch(plan)
@@ -224,7 +224,7 @@ def _post(ws: Workspace, client: ApiClient, intent: Intent, body: bytes, report:
         _refused(ws, intent, error, report, released=released)
     else:
         point("submit.after_answer")
-        if sending.submitted(ws.ledger, intent, ws.bucket, vendor_batch_id=batch.id, request_id=None):
+        if sending.submitted(ws.ledger, intent, ws.bucket, vendor_batch_id=batch.id, request_id=client.request_id):
             report.submitted[key] = batch.id
             point("submit.after_record")
         else:
@@ -237,26 +237,46 @@ def _refused(ws: Workspace, intent: Intent, error: ApiError, report: SubmitRepor
     report.failed[key] = text
     opens = error.status in OPENING_STATUSES
     later = error.fate == "transient" or isinstance(error, (NotSent, ConnectionFailed)) or error.status is None
-    wait = error.retry_after if error.retry_after is not None else ws.settings.backoff_base / 2
-    retry_at = None if opens else sending.retry_at(ws.ledger, ws.settings.scaled(wait))
-    if not released:
-        sending.not_sent(ws.ledger, intent, ws.bucket, error=text, retry_at=retry_at)
-        if not (opens or later):  # an early 413 or 422: the same items would be refused again
-            outcomes.hold_claimed(ws.ledger, intent.claim, reason=text)
-            return
-    elif opens or later:
+    retry_at = None if opens or not later else _retry_at(ws, error)
+    if released:
         sending.refused(ws.ledger, intent, ws.bucket, error=text, request_id=error.request_id, retry_at=retry_at)
     else:
-        sending.refused_for_good(ws.ledger, intent, ws.bucket, error=text, request_id=error.request_id)
-        return
-    open_if_final(ws, error)
-    raise StopSendingError(f"the API did not take the batch before: {text}")
+        sending.not_sent(ws.ledger, intent, ws.bucket, error=text, retry_at=retry_at)
+    if opens or later:
+        open_if_final(ws, error)
+        raise StopSendingError(f"the API did not take the batch before: {text}")
+    report.failed[key] = _refused_for_good(ws, intent.claim, error)
 
 
-def backoff(base: float, attempt: int, maximum: float, *, rng: random.Random | None = None) -> float:
-    """Seconds to wait after `attempt` (from 1): doubling, capped, with jitter between one half and the whole."""
-    whole = min(maximum, base * 2 ** (attempt - 1))
-    return float(whole * (rng or random.Random()).uniform(0.5, 1))
+def _retry_at(ws: Workspace, error: ApiError) -> datetime:
+    """When to try again. Too many calls or credits concern the account, so every other batch waits as well."""
+    s = ws.settings
+    wait = s.scaled(error.retry_after if error.retry_after is not None else s.backoff_base / 2)
+    refusal = error.__cause__ if isinstance(error, NotSent) else error
+    if isinstance(refusal, RateLimited):
+        return sending.throttled(ws.ledger, seconds=wait, longest=s.scaled(s.backoff_max))
+    return ws.later(wait)
+
+
+def _refused_for_good(ws: Workspace, claim: Claim, error: ApiError) -> str:
+    """These items would be refused again: the ones that the API names are set aside and the others are sent."""
+    text = str(error)
+    row = batches.by_keys(ws.ledger, [claim.batch_key])[claim.batch_key]
+    if isinstance(error, TooLarge) and row.rows > 1:
+        split_by_size(ws, claim, row, text)
+        return f"split: {text}"
+    bad = _positions(error, row.rows) if isinstance(error, Invalid) else set()
+    if bad:
+        set_aside(ws, claim, row, bad, text)
+        return f"{len(bad)} of its items are quarantined, the others are sent in a batch of their own: {text}"
+    outcomes.hold_claimed(ws.ledger, claim, reason=text)
+    return f"held: {text}"
+
+
+def _positions(error: Invalid, rows: int) -> set[int]:
+    """Indexes of the items that a 422 names, as in `["body", "data", 3, "amount"]`."""
+    named = (part[2] for part, _ in error.locations if part[:2] == ("body", "data") and len(part) > 2)  # noqa: PLR2004
+    return {index for index in named if isinstance(index, int) and 0 <= index < rows}
 
 
 def _naive(moment: datetime | None) -> datetime | None:

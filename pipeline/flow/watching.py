@@ -58,7 +58,11 @@ def _hold_if_lost(ws: Workspace, row: Any, error: ApiError) -> None:
 
 
 def _report(ws: Workspace, key: str, batch: Batch, report: WatchReport) -> None:
-    moved = outcomes.report(ws.ledger, batch.id, classify(batch.status), progress=batch.progress)
+    s = ws.settings
+    moved = outcomes.report(
+        ws.ledger, batch.id, classify(batch.status), progress=batch.progress, outage_after=s.outage_after,
+        probe_seconds=s.scaled(s.backoff_base),
+    )  # fmt: skip
     point("watch.after_report")
     if moved is State.COMPLETED:
         report.completed.append(key)

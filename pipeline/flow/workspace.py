@@ -12,11 +12,12 @@ import uuid
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.ledger import batches
-from pipeline.ledger.batches import Claim
+from pipeline.ledger import claims as ledger_claims
+from pipeline.ledger.claims import Claim
 from pipeline.ledger.credits import BucketSize
 from pipeline.ledger.db import Ledger, open_ledger, stamp_data_folder
 from pipeline.ledger.sending import Limits
@@ -59,6 +60,10 @@ class Workspace:
         probe = s.scaled(s.probe_seconds)
         return Limits(self.bucket, s.max_in_flight, probe, s.spend_cap_run, s.spend_cap_day, s.spend_cap_month)
 
+    def later(self, seconds: float) -> datetime:
+        """The ledger's clock (naive UTC) `seconds` from now."""
+        return self.ledger.now() + timedelta(seconds=seconds)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder for half-done files, on the same file system as the archive; gone at the end."""
@@ -75,7 +80,7 @@ class Workspace:
         """Own the free ones of these batches while the block runs, with a heartbeat that outlives long calls."""
         owner = f"{this_process()}#{uuid.uuid4().hex[:8]}"
         seconds = self.settings.claim_seconds
-        claims = batches.claim_batches(self.ledger, keys, states, owner=owner, seconds=seconds)
+        claims = ledger_claims.claim_batches(self.ledger, keys, states, owner=owner, seconds=seconds)
         stop = threading.Event()
         beat = threading.Thread(target=self._beat, args=(owner, seconds, stop), daemon=True)
         if claims:
@@ -86,11 +91,11 @@ class Workspace:
             stop.set()
             if claims:
                 beat.join()
-                batches.release_claims(self.ledger, owner)
+                ledger_claims.release_claims(self.ledger, owner)
 
     def _beat(self, owner: str, seconds: float, stop: threading.Event) -> None:
         while not stop.wait(seconds / 3):
-            batches.extend_claims(self.ledger, owner, seconds=seconds)
+            ledger_claims.extend_claims(self.ledger, owner, seconds=seconds)
 
 
 def open_workspace(settings: Settings) -> Workspace:

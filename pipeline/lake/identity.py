@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import msgspec
 
+from pipeline.damaged_json import cut_items, load_leniently
 from pipeline.errors import IntegrityError
 from pipeline.lake.archive import open_archive
 from pipeline.lake.snapshot import PLAN_STATES, Snapshot, quoted, table_sql, transactions_sql
@@ -68,8 +68,8 @@ def check_identity(snapshot: Snapshot, sources: Sequence[SourceCount]) -> Identi
     1. Per source file: records = accepted + rejected.
     2. The ids accepted are the ids that live files hold (waiting, planned, landed), each in exactly one row.
     3. Every intermediary belongs to a landed transaction of the same batch.
-    4. A landed or plan file holds one batch, at positions without repetition; without gaps too, unless it is a later
-       version (rows may have moved to another batch since).
+    4. A landed or plan file holds one batch, at positions without repetition; a plan without gaps too (rows of a
+       landed batch may have gone on to another one, so its number of rows is compared with the ledger elsewhere).
 
     Files that cannot be read raise `IntegrityError`: then there is no answer. Reads ids only, not the wide columns.
     """
@@ -92,6 +92,9 @@ class _Archived(msgspec.Struct):
     id: str
 
 
+_ARCHIVED = msgspec.json.Decoder(_Archived)
+
+
 class _ArchivedResults(msgspec.Struct):
     results: list[msgspec.Raw]
 
@@ -108,13 +111,31 @@ def archived_ids(root: Path, relative: str) -> list[str]:
     try:
         items = msgspec.json.decode(content, type=_ArchivedResults).results
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise IntegrityError(f"archived answer {relative} cannot be decoded: {error}") from error
-    decoder = msgspec.json.Decoder(_Archived)
-    ids = []
-    for item in items:
-        with suppress(msgspec.ValidationError):
-            ids.append(decoder.decode(item).id)
-    return ids
+        cut = cut_items(content)  # it came cut short, and what stands before the cut was landed
+        if cut is None:
+            raise IntegrityError(f"archived answer {relative} cannot be decoded: {error}") from error
+        items = cut[1]
+    return [found for item in items if (found := _archived_id(bytes(item))) is not None]
+
+
+def _archived_id(item: bytes) -> str | None:
+    try:
+        return _ARCHIVED.decode(item).id
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a text in it is damaged
+        found = load_leniently(item)
+        identity = found.get("id") if isinstance(found, dict) else None
+        return identity if isinstance(identity, str) and _is_text(identity) else None
+
+
+def _is_text(text: str) -> bool:
+    """Whether it can be written: half a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Check:
@@ -213,12 +234,12 @@ class _Check:
             FROM {kind}
             GROUP BY filename
         """)  # noqa: S608
-        for file, key, other, rows, places, first, last, version in self._rows("""
+        gaps = "last <> rows - 1" if kind == "planned" else "false"
+        for file, key, other, rows, places, first, last, version in self._rows(f"""
             SELECT filename, batch_key, other_key, rows, places, first, last, version FROM per_file
-            WHERE batch_key <> other_key OR keyed <> rows OR places <> rows OR first < 0
-                OR (version <= 1 AND last <> rows - 1)
+            WHERE batch_key <> other_key OR keyed <> rows OR places <> rows OR first < 0 OR {gaps}
             ORDER BY filename
-        """):
+        """):  # noqa: S608
             keys = str(key) if key == other else f"{key} to {other}"
             self._violation(
                 f"{kind} file {_name(file)}, batch {keys}, version {version}: {rows} rows at {places} positions"

@@ -118,6 +118,11 @@ REJECTED_ROWS = Table(
 # One live file holds each accepted row: a `waiting` file, a `plan` file, or a `landed` file.
 WAITING = Table("waiting", "Accepted rows that are in no batch yet", RAW_COLUMNS)
 
+TRY_COLUMNS = (
+    _c("failed_tries", "INTEGER", "Times that the API answered this item with an error of its own; NULL for never"),
+    _c("error_history", "VARCHAR", "JSON list of these answers: batch, code, message and time; NULL for none"),
+)
+
 PLAN = Table(
     "plan",
     "The exact items of one batch, in the order in which they are sent",
@@ -125,6 +130,7 @@ PLAN = Table(
         *RAW_COLUMNS,
         _c("batch_key", "VARCHAR", "The batch", required=True),
         _c("position", "BIGINT", "Index in the request, from 0", required=True),
+        *TRY_COLUMNS,
     ),
 )
 
@@ -135,6 +141,9 @@ ENRICHMENT_COLUMNS = (
     _c("counterparty_logo", "VARCHAR", "Address of its logo"),
     _c("counterparty_type", "VARCHAR", "person or organization"),
     _c("counterparty_mccs", "INTEGER[]", "Merchant category codes (ISO 18245)"),
+    _c("counterparty_phone_number", "VARCHAR", "Phone number; a premium field, off by default"),
+    _c("counterparty_tax_number", "VARCHAR", "Tax number; a premium field, off by default"),
+    _c("counterparty_naics2017", "VARCHAR", "NAICS 2017 code; a premium field, off by default"),
     _c("counterparty_parent_id", "VARCHAR", "Id of its parent company"),
     _c("counterparty_parent_name", "VARCHAR", "Name of its parent company"),
     _c("counterparty_parent_website", "VARCHAR", "Web site of its parent company"),
@@ -150,6 +159,8 @@ ENRICHMENT_COLUMNS = (
     _c("location_country", "VARCHAR", "Country name found by the API"),
     _c("location_latitude", "DOUBLE", "Latitude, degrees"),
     _c("location_longitude", "DOUBLE", "Longitude, degrees"),
+    _c("location_google_maps_url", "VARCHAR", "Address of the place in Google's maps"),
+    _c("location_apple_maps_url", "VARCHAR", "Address of the place in Apple's maps"),
     _c("location_store_number", "VARCHAR", "Number of the shop"),
     _c("error_code", "VARCHAR", "Why this item was not enriched; NULL when it was"),
     _c("error_message", "VARCHAR", "The API's words about it"),
@@ -169,6 +180,7 @@ TRANSACTIONS = Table(
             required=True,
         ),
         *ENRICHMENT_COLUMNS,
+        *TRY_COLUMNS,
         _c("batch_key", "VARCHAR", "The batch it is in; NULL while waiting"),
         _c("position", "BIGINT", "Index in the batch, from 0"),
         _c("version", "INTEGER", "Version of the batch's rows that is shown"),
@@ -189,6 +201,9 @@ INTERMEDIARIES = Table(
         _c("website", "VARCHAR", "Web site"),
         _c("logo", "VARCHAR", "Address of its logo"),
         _c("mccs", "INTEGER[]", "Merchant category codes (ISO 18245)"),
+        _c("phone_number", "VARCHAR", "Phone number; a premium field, off by default"),
+        _c("tax_number", "VARCHAR", "Tax number; a premium field, off by default"),
+        _c("naics2017", "VARCHAR", "NAICS 2017 code; a premium field, off by default"),
         _c("parent_id", "VARCHAR", "Id of its parent company"),
         _c("parent_name", "VARCHAR", "Name of its parent company"),
         _c("parent_website", "VARCHAR", "Web site of its parent company"),
@@ -211,18 +226,20 @@ BATCHES = Table(
         _c(
             "state",
             "VARCHAR",
-            "planned, reserved, sending, unconfirmed, submitted, completed, errored, landed, held…",
+            "planned, reserved, sending, unconfirmed, submitted, completed, errored, landed, held, split, quarantined",
             required=True,
         ),
         _c("state_since", "TIMESTAMP", "When it entered this state (UTC)", required=True),
         _c("rows", "BIGINT", "Items in the batch; one credit each", required=True),
+        _c("rows_moved", "BIGINT", "Of these, gone on to another batch: see parent_key there", required=True),
         _c("attempts", "INTEGER", "Times it was sent", required=True),
         _c("attempts_allowed", "INTEGER", "Times it may be sent before it is held", required=True),
         _c("next_attempt_at", "TIMESTAMP", "Not sent before this (UTC)"),
         _c("vendor_batch_id", "VARCHAR", "The API's id of the latest attempt"),
         _c("progress", "BIGINT", "Items the API has processed so far"),
         _c("reason", "VARCHAR", "Why it is held or was sent again"),
-        _c("parent_key", "VARCHAR", "The batch it was split from"),
+        _c("parent_key", "VARCHAR", "The batch that its rows were in before: a half of it, or items sent again"),
+        _c("root_key", "VARCHAR", "The batch that its rows were first cut as", required=True),
         _c("generation", "INTEGER", "0 for a first batch; one more for each split or item retry", required=True),
         _c("landed_version", "INTEGER", "Version of its rows in the tables; NULL until landed"),
         _c("planned_at", "TIMESTAMP", "When it was cut (UTC)", required=True),

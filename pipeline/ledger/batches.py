@@ -5,7 +5,7 @@ Belongs here: what every step needs. Sending has a module of its own (`sending`)
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,12 +13,18 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, case, func, insert, or_, select, update
 
 from pipeline.errors import EnrichError
-from pipeline.ledger import schema
-from pipeline.ledger.db import Ledger
+from pipeline.ledger import documents, schema
+from pipeline.ledger.claims import Claim
+from pipeline.ledger.db import Ledger, chunks
+from pipeline.ledger.documents import Document
 from pipeline.ledger.states import NEXT, SLOT_STATES, State
-from pipeline.process import ProcessTag
 
 _b = schema.batches
+_LIVE_ROWS = _b.c.rows - _b.c.rows_moved
+
+
+_PROGRESS = frozenset({State.SUBMITTED, State.COMPLETED, State.LANDED})
+"""States that a batch is not in because of a process that died."""
 
 
 class IllegalTransitionError(EnrichError):
@@ -27,15 +33,6 @@ class IllegalTransitionError(EnrichError):
 
 class LostClaimError(EnrichError):
     """The guarded update matched nothing: another process owns the batch by now, or its state moved on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One batch owned by one step. Every write of the step checks owner and fence."""
-
-    batch_key: str
-    owner: str
-    fence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +48,18 @@ class NewBatch:
     attempts_allowed: int
     generation: int = 0
     parent_key: str | None = None
+    root_key: str | None = None
+    """The batch that it was first cut as; None: itself."""
+    state: State = State.PLANNED
+    next_reason: str = "first"
+    """Why it will be sent: the reason that its first charge is recorded with."""
+    reason: str | None = None
+    next_attempt_at: datetime | None = None
+    document: str | None = None
+    """Path of its archived plan."""
 
 
-def insert_batches(conn: Connection, new: Iterable[NewBatch], *, now: datetime) -> None:
+def insert_batches(conn: Connection, new: Sequence[NewBatch], *, now: datetime) -> None:
     """Add planned batches. A sequence number or an items hash that is taken raises IntegrityError of the database."""
     rows = [
         {
@@ -62,19 +68,25 @@ def insert_batches(conn: Connection, new: Iterable[NewBatch], *, now: datetime) 
             "items_hash": b.items_hash,
             "generation": b.generation,
             "parent_key": b.parent_key,
-            "state": State.PLANNED,
+            "root_key": b.root_key or b.batch_key,
+            "state": b.state,
             "state_since": now,
             "rows": b.rows,
             "first_id": b.first_id,
             "last_id": b.last_id,
             "planned_at": now,
             "attempts_allowed": b.attempts_allowed,
-            "next_reason": "first",
+            "next_reason": b.next_reason,
+            "reason": b.reason,
+            "next_attempt_at": b.next_attempt_at,
         }
         for b in new
     ]
     if rows:
         conn.execute(insert(_b), rows)
+    for b in new:
+        if b.document is not None:
+            documents.add(conn, b.batch_key, 0, Document(documents.PLAN, b.document, b.rows), now=now)
 
 
 def next_plan_seq(conn: Connection) -> int:
@@ -104,6 +116,8 @@ def move(
     where = [_b.c.batch_key == batch_key, _b.c.state.in_(sources)]
     if claim is not None:
         where += [_b.c.claim_owner == claim.owner, _b.c.claim_fence == claim.fence]
+    if to in _PROGRESS:
+        values["kills"] = 0
     result = conn.execute(update(_b).where(*where).values(state=to, state_since=now, dispatched_until=None, **values))
     if result.rowcount != 1:
         raise LostClaimError(
@@ -111,79 +125,11 @@ def move(
         )
 
 
-def claim_batches(
-    ledger: Ledger, keys: Sequence[str], states: Collection[State], *, owner: str, seconds: float
-) -> dict[str, Claim]:
-    """Own those of `keys` that are in one of `states` and that no living step owns.
-
-    A claim of a process that is provably dead on this host is taken over at once, any other after it has expired.
-    """
-    now = ledger.now()
-    claims: dict[str, Claim] = {}
-    with ledger.write() as conn:
-        for chunk in _chunks(keys):
-            rows = conn.execute(
-                select(_b.c.batch_key, _b.c.claim_owner, _b.c.claim_fence, _b.c.claim_expires_at)
-                .where(_b.c.batch_key.in_(chunk), _b.c.state.in_(set(states)))
-                .order_by(_b.c.plan_seq)
-            )
-            for row in [r for r in rows if _is_free(r, now)]:
-                claims[row.batch_key] = Claim(row.batch_key, owner, row.claim_fence + 1)
-        expires = now + timedelta(seconds=seconds)
-        for claim in claims.values():
-            conn.execute(
-                update(_b)
-                .where(_b.c.batch_key == claim.batch_key)
-                .values(claim_owner=owner, claim_fence=claim.fence, claim_expires_at=expires)
-            )
-    return claims
-
-
-def _is_free(row: Any, now: datetime) -> bool:
-    if row.claim_owner is None or row.claim_expires_at is None or row.claim_expires_at <= now:
-        return True
-    return owner_is_dead(row.claim_owner)
-
-
-def owner_is_dead(owner: str) -> bool:
-    """Whether a claim's owner (`<process tag>#<nonce>`) is a process of this host that no longer runs."""
-    tag = ProcessTag.parse(owner.rpartition("#")[0])
-    return tag is not None and tag.is_dead()
-
-
-def extend_claims(ledger: Ledger, owner: str, *, seconds: float) -> int:
-    """Heartbeat: every claim of `owner` lasts `seconds` from now. Returns how many there are."""
-    with ledger.write() as conn:
-        statement = update(_b).where(_b.c.claim_owner == owner)
-        return conn.execute(statement.values(claim_expires_at=ledger.now() + timedelta(seconds=seconds))).rowcount
-
-
-def release_claims(ledger: Ledger, owner: str) -> None:
-    """Give up every claim of `owner`; the fence stays, so a late write of the old owner still fails."""
-    with ledger.write() as conn:
-        conn.execute(update(_b).where(_b.c.claim_owner == owner).values(claim_owner=None, claim_expires_at=None))
-
-
-def forget_lost_claims(ledger: Ledger, *states: State) -> int:
-    """Take batches in these states from steps that were killed or paused, with the note that a run was asked for.
-
-    That run does nothing more. Without this a second start waited out `dispatch_seconds`, two minutes in which nothing
-    happened (seen after kills before a reservation and during a landing, and with a landing that was paused).
-    """
-    now = ledger.now()
-    owned = ledger.rows(select(_b).where(_b.c.state.in_(states), _b.c.claim_owner.is_not(None)))
-    lost = [row for row in owned if _is_free(row, now)]
-    if lost:
-        with ledger.write() as conn:
-            for row in lost:
-                # Guarded: the owner may have come back and extended its claim, or another step have taken over.
-                same = (_b.c.claim_owner == row.claim_owner, _b.c.claim_expires_at == row.claim_expires_at)
-                conn.execute(
-                    update(_b)
-                    .where(_b.c.batch_key == row.batch_key, _b.c.state.in_(states), *same)
-                    .values(claim_owner=None, claim_expires_at=None, dispatched_until=None)
-                )
-    return len(lost)
+def check_claim(conn: Connection, claim: Claim) -> None:
+    """Raise LostClaimError unless the claim holds, inside the caller's write transaction."""
+    row = get(conn, claim.batch_key)
+    if (row.claim_owner, row.claim_fence) != (claim.owner, claim.fence):
+        raise LostClaimError(f"batch {claim.batch_key}: claimed by another process by now")
 
 
 def get(conn: Connection, batch_key: str) -> Row[Any]:
@@ -198,7 +144,7 @@ def by_keys(ledger: Ledger, keys: Sequence[str]) -> dict[str, Row[Any]]:
     """Rows of these batches by key."""
     found: dict[str, Row[Any]] = {}
     with ledger.read() as conn:
-        for chunk in _chunks(keys):
+        for chunk in chunks(keys):
             found |= {row.batch_key: row for row in conn.execute(select(_b).where(_b.c.batch_key.in_(chunk)))}
     return found
 
@@ -233,11 +179,6 @@ def collectable(ledger: Ledger) -> list[Row[Any]]:
     )
 
 
-def is_settled(row: Row[Any], now: datetime) -> bool:
-    """Whether no living step works on this batch: its own events would come from that step."""
-    return _is_free(row, now)
-
-
 def not_dispatched(now: datetime) -> Any:
     """Condition: no run was asked for, or it had its time to start."""
     return or_(_b.c.dispatched_until.is_(None), _b.c.dispatched_until <= now)
@@ -247,14 +188,14 @@ def dispatch(ledger: Ledger, keys: Sequence[str], *, seconds: float) -> None:
     """Note that a run was asked for, before it is asked for: a sensor without a run key floods the queue otherwise."""
     until = ledger.now() + timedelta(seconds=seconds)
     with ledger.write() as conn:
-        for chunk in _chunks(keys):
+        for chunk in chunks(keys):
             conn.execute(update(_b).where(_b.c.batch_key.in_(chunk)).values(dispatched_until=until))
 
 
 def undispatch(ledger: Ledger, keys: Sequence[str]) -> None:
     """Take the note back: the run came, and left these as they were."""
     with ledger.write() as conn:
-        for chunk in _chunks(keys):
+        for chunk in chunks(keys):
             conn.execute(update(_b).where(_b.c.batch_key.in_(chunk)).values(dispatched_until=None))
 
 
@@ -264,26 +205,45 @@ def slots_in_use(conn: Connection) -> int:
 
 
 def counts_by_state(ledger: Ledger) -> dict[str, tuple[int, int]]:
-    """State to (batches, rows)."""
-    rows = ledger.rows(select(_b.c.state, func.count(), func.sum(_b.c.rows)).group_by(_b.c.state))
+    """State to (batches, rows). Rows that went on to another batch are counted there."""
+    rows = ledger.rows(select(_b.c.state, func.count(), func.sum(_LIVE_ROWS)).group_by(_b.c.state))
     return {state: (int(n), int(items)) for state, n, items in rows}
 
 
 def progress(ledger: Ledger) -> tuple[int, int]:
-    """Items the API has processed, and items of all batches that are not split."""
+    """Items the API has processed, and all items."""
     done = case(
-        (_b.c.state.in_([State.COMPLETED, State.LANDED]), _b.c.rows),
+        (_b.c.state.in_([State.COMPLETED, State.LANDED]), _LIVE_ROWS),
         (_b.c.state == State.SUBMITTED, func.coalesce(_b.c.progress, 0)),
         else_=0,
     )
-    ((processed, total),) = ledger.rows(select(func.sum(done), func.sum(_b.c.rows)).where(_b.c.state != State.SPLIT))
+    ((processed, total),) = ledger.rows(select(func.sum(done), func.sum(_LIVE_ROWS)))
     return int(processed or 0), int(total or 0)
 
 
 def unreported(ledger: Ledger) -> list[Row[Any]]:
-    """The outbox: landed versions of which Dagster has not been told. Ledger commit and event are not atomic."""
-    return ledger.rows(
-        select(_b).where(and_(_b.c.landed_version.is_not(None), _b.c.landed_version > _b.c.reported_version))
+    """The outbox: landed versions and splits of which Dagster has not been told. Commit and event are not atomic."""
+    split = and_(_b.c.state == State.SPLIT, _b.c.reported_version == 0)
+    return ledger.rows(select(_b).where(or_(split, _b.c.landed_version > _b.c.reported_version)))
+
+
+def unreported_submissions(ledger: Ledger) -> list[Row[Any]]:
+    """The same for attempts that the API has: adopted ones, and those whose process died right after recording."""
+    known = and_(_b.c.vendor_batch_id.is_not(None), _b.c.sequence > _b.c.reported_sequence)
+    return ledger.rows(select(_b).where(known))
+
+
+def mark_submissions_reported(ledger: Ledger, sequences: Mapping[str, int]) -> None:
+    """Note that Dagster knows of these attempts."""
+    with ledger.write() as conn:
+        for key, sequence in sequences.items():
+            conn.execute(update(_b).where(_b.c.batch_key == key).values(reported_sequence=sequence))
+
+
+def children(conn: Connection, batch_key: str) -> list[str]:
+    """Keys of the batches that this one's rows went on to."""
+    return list(
+        conn.execute(select(_b.c.batch_key).where(_b.c.parent_key == batch_key).order_by(_b.c.plan_seq)).scalars()
     )
 
 
@@ -296,8 +256,3 @@ def mark_reported(ledger: Ledger, versions: Mapping[str, int]) -> None:
                 .where(_b.c.batch_key == key, _b.c.reported_version < version)
                 .values(reported_version=version)
             )
-
-
-def _chunks(keys: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:
-    for start in range(0, len(keys), size):
-        yield keys[start : start + size]

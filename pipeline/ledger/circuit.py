@@ -1,6 +1,7 @@
 """The circuit of the account: open means that nothing is submitted until a probe or a person closes it.
 
-Opened by answers that another try cannot cure: no credits left (423), key refused (401, 403).
+Opened by answers that another try cannot cure (`refusal`: no credits left, key refused), and by batches that end in
+error one after the other with none that completes (`outage`): a transient outage must not be taken for bad items.
 """
 
 from __future__ import annotations
@@ -15,18 +16,33 @@ from pipeline.ledger.db import Ledger
 
 _circuit = schema.circuit
 
+REFUSAL = "refusal"
+OUTAGE = "outage"
+
+MOST_DOUBLINGS = 6
+"""Probes of an outage come ever later, up to 64 times the first wait."""
+
 
 def opened(conn: Connection) -> Row[Any] | None:
-    """The open circuit's row (opened_at, status, reason, probe_after), or None when it is closed."""
+    """The open circuit's row (kind, opened_at, status, reason, probe_after, probes), or None when it is closed."""
     return conn.execute(select(_circuit)).first()
 
 
 def open_circuit(conn: Connection, *, status: int | None, reason: str, now: datetime, probe_seconds: float) -> None:
-    """Open the circuit, or put off the next probe of an open one."""
-    probe_after = now + timedelta(seconds=probe_seconds)
-    values = {"status": status, "reason": reason, "probe_after": probe_after}
-    if conn.execute(update(_circuit).values(**values)).rowcount == 0:
-        conn.execute(insert(_circuit).values(id=1, opened_at=now, **values))
+    """Open the circuit after a refusal, or put off the next probe of an open one."""
+    _open(conn, REFUSAL, status=status, reason=reason, probe_after=now + timedelta(seconds=probe_seconds), now=now)
+
+
+def open_for_outage(conn: Connection, *, reason: str, now: datetime, probe_seconds: float) -> None:
+    """Open the circuit after errors in a row. One that is open stays as it is: its next probe is not put off."""
+    if opened(conn) is None:
+        probe_after = now + timedelta(seconds=probe_seconds)
+        _open(conn, OUTAGE, status=None, reason=reason, probe_after=probe_after, now=now)
+
+
+def _open(conn: Connection, kind: str, *, now: datetime, **values: Any) -> None:
+    if conn.execute(update(_circuit).values(kind=kind, **values)).rowcount == 0:
+        conn.execute(insert(_circuit).values(id=1, kind=kind, opened_at=now, probes=0, **values))
 
 
 def probe_is_due(row: Row[Any], now: datetime) -> bool:
@@ -34,9 +50,11 @@ def probe_is_due(row: Row[Any], now: datetime) -> bool:
     return bool(row.probe_after <= now)
 
 
-def begin_probe(conn: Connection, *, now: datetime, probe_seconds: float) -> None:
+def begin_probe(conn: Connection, row: Row[Any], *, now: datetime, probe_seconds: float) -> None:
     """Let exactly one batch through: the next probe is put off in the transaction that reserves this one."""
-    conn.execute(update(_circuit).values(probe_after=now + timedelta(seconds=probe_seconds)))
+    doublings = min(row.probes, MOST_DOUBLINGS) if row.kind == OUTAGE else 0
+    later = now + timedelta(seconds=probe_seconds * 2**doublings)
+    conn.execute(update(_circuit).values(probe_after=later, probes=row.probes + 1))
 
 
 def probe_now(ledger: Ledger) -> None:
@@ -45,6 +63,16 @@ def probe_now(ledger: Ledger) -> None:
         conn.execute(update(_circuit).values(probe_after=ledger.now()))
 
 
-def closed_by_success(conn: Connection) -> None:
-    """The API took a batch, so whatever opened the circuit is over. Inside the caller's transaction."""
-    conn.execute(delete(_circuit))
+def closed_by_acceptance(conn: Connection) -> None:
+    """The API took a batch, so no refusal holds any more. Inside the caller's transaction."""
+    conn.execute(delete(_circuit).where(_circuit.c.kind == REFUSAL))
+
+
+def closed_by_completion(conn: Connection) -> None:
+    """A batch completed, so the outage is over. Inside the caller's transaction."""
+    conn.execute(delete(_circuit).where(_circuit.c.kind == OUTAGE))
+
+
+def close(conn: Connection) -> bool:
+    """Close it whatever opened it; returns whether it was open. Inside the caller's transaction."""
+    return conn.execute(delete(_circuit)).rowcount > 0

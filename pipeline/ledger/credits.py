@@ -7,7 +7,7 @@ smaller of the two documented pairs).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -63,6 +63,30 @@ def settle(
         _set(conn, level(conn, size, now=now) - excess, now)
 
 
+def put_off(conn: Connection, *, now: datetime, seconds: float, longest: float) -> datetime:
+    """After a 429: nothing is sent for `seconds`, twice as long for each further one in a row. Returns until when."""
+    row = conn.execute(select(_bucket)).first()
+    times = row.throttled if row is not None else 0
+    until = now + timedelta(seconds=min(longest, seconds * 2**times))
+    values = {"not_before": until, "throttled": times + 1}
+    if row is None:
+        conn.execute(insert(_bucket).values(id=1, level=0.0, updated_at=now, **values))
+    else:
+        conn.execute(update(_bucket).values(**values))
+    return until
+
+
+def not_before(conn: Connection, *, now: datetime) -> datetime | None:
+    """Until when the API wants to be left alone; None when it does not."""
+    row = conn.execute(select(_bucket.c.not_before)).first()
+    return row.not_before if row is not None and row.not_before is not None and row.not_before > now else None
+
+
+def relax(conn: Connection) -> None:
+    """The API took a batch: the next 429 counts as the first."""
+    conn.execute(update(_bucket).values(not_before=None, throttled=0))
+
+
 def _set(conn: Connection, value: float, now: datetime) -> None:
     if conn.execute(update(_bucket).values(level=value, updated_at=now)).rowcount == 0:
-        conn.execute(insert(_bucket).values(id=1, level=value, updated_at=now))
+        conn.execute(insert(_bucket).values(id=1, level=value, updated_at=now, throttled=0))

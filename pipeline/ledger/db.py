@@ -5,7 +5,7 @@ Belongs here: how a transaction begins and ends. What is written in one belongs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import resources
@@ -14,8 +14,10 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
+from sqlalchemy.exc import OperationalError
 
 from pipeline.errors import ConfigError
 from pipeline.ledger import schema
@@ -79,9 +81,15 @@ def open_ledger(url: str, *, clock: Callable[[], datetime] = utc_now) -> Ledger:
         # Two processes that create one SQLite file at once can each see half of the other's tables.
         with FileLock(path.with_suffix(".migrate.lock"), timeout=60):
             _migrate(url)
-    except OSError as error:
+    except CommandError as error:  # a revision that is not one of ours
         raise ConfigError(
-            f"the ledger cannot be opened: {error}", hint="Check ENRICH_DATA_DIR and its rights."
+            "the ledger was made by another version of this product",
+            hint="Use the version that made it, or another ENRICH_DATA_DIR.",
+        ) from error
+    except (OSError, OperationalError) as error:
+        raise ConfigError(
+            f"the ledger cannot be opened: {getattr(error, 'orig', None) or error}",
+            hint="Check ENRICH_DATA_DIR, its rights and its disk.",
         ) from error
     ledger = Ledger(url, clock=clock)
     _first_rows(ledger)
@@ -132,6 +140,12 @@ def _first_rows(ledger: Ledger) -> None:
             conn.execute(insert(schema.manifest_head).values(id=1, revision=0, published_revision=0))
 
 
+def chunks(keys: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
+    """Parts of a list for `IN (…)`: SQLite takes 32,766 parameters at most."""
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
+
+
 def stamp_data_folder(ledger: Ledger, *, source: str, account: str) -> None:
     """Tie the data folder to one account, or check that it is this one.
 
@@ -142,7 +156,9 @@ def stamp_data_folder(ledger: Ledger, *, source: str, account: str) -> None:
     with ledger.write() as conn:
         row = conn.execute(select(table)).first()
         if row is None:
-            conn.execute(insert(table).values(id=1, source=source, account=account, stamped_at=ledger.now()))
+            conn.execute(
+                insert(table).values(id=1, source=source, account=account, stamped_at=ledger.now(), journal_seen=0)
+            )
         elif (row.source, row.account) != (source, account):
             raise ConfigError(
                 f"this data folder belongs to {row.source}/{row.account}, not to {source}/{account}",

@@ -74,6 +74,16 @@ def settle(ledger: Ledger, account_holder_id: str, state: str, *, detail: str | 
         )
 
 
+def want_again(conn: Connection, ids: Collection[str]) -> None:
+    """Confirmed holders that the API says it does not have: created anew before their items are sent again."""
+    for holder in ids:
+        conn.execute(
+            update(_h)
+            .where(_h.c.account_holder_id == holder, _h.c.state == CONFIRMED)
+            .values(state=WANTED, confirmed_at=None, detail="the API did not know it")
+        )
+
+
 def counts(ledger: Ledger) -> dict[str, int]:
     """Holders by state."""
     return {state: int(n) for state, n in ledger.rows(select(_h.c.state, func.count()).group_by(_h.c.state))}

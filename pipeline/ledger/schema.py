@@ -30,6 +30,8 @@ data_folder = Table(
     Column("source", String, nullable=False),
     Column("account", String, nullable=False),
     Column("stamped_at", DateTime, nullable=False),
+    # Intents in the journal beside the archive that this ledger knows; more of them there: the ledger is older.
+    Column("journal_seen", BigInteger, nullable=False, default=0),
 )
 
 source_files = Table(
@@ -44,6 +46,8 @@ source_files = Table(
     Column("repeats", BigInteger, nullable=False),
     Column("rejected", BigInteger, nullable=False),
     Column("archive_path", String, nullable=False),
+    # What the file was read with, so that it can be read again; NULL: its columns are the canonical ones.
+    Column("mapping", JSON),
     Column("facts", JSON, nullable=False),
     Column("warnings", JSON, nullable=False),
     Column("ingested_at", DateTime, nullable=False),
@@ -84,10 +88,12 @@ batches = Table(
     Column("plan_seq", BigInteger, nullable=False, unique=True),
     Column("items_hash", String, nullable=False),
     Column("generation", Integer, nullable=False),
-    Column("parent_key", String),
+    Column("parent_key", String, index=True),
+    Column("root_key", String, nullable=False, index=True),
     Column("state", String, nullable=False, index=True),
     Column("state_since", DateTime, nullable=False),
     Column("rows", BigInteger, nullable=False),
+    Column("rows_moved", BigInteger, nullable=False, default=0),
     Column("first_id", String, nullable=False),
     Column("last_id", String, nullable=False),
     Column("planned_at", DateTime, nullable=False),
@@ -107,9 +113,10 @@ batches = Table(
     Column("landed_version", Integer),
     Column("landed_at", DateTime),
     Column("reported_version", Integer, nullable=False, default=0),
+    Column("reported_sequence", Integer, nullable=False, default=0),
     Column("verified_version", Integer, nullable=False, default=0),
-    Column("archive_path", String),
-    # who works on it
+    # who works on it, and how many processes died at it in this state
+    Column("kills", Integer, nullable=False, default=0),
     Column("claim_owner", String),
     Column("claim_fence", BigInteger, nullable=False, default=0),
     Column("claim_expires_at", DateTime),
@@ -140,6 +147,27 @@ attempts = Table(
     Column("error", String),
 )
 
+documents = Table(
+    "documents",
+    metadata,
+    # What is archived for a batch: its plan (sequence 0), and for each attempt the answers it was landed from.
+    Column("batch_key", String, ForeignKey("batches.batch_key"), primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("nth", Integer, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("items", BigInteger, nullable=False),
+    Column("archived_at", DateTime, nullable=False),
+)
+
+unknown_fields = Table(
+    "unknown_fields",
+    metadata,
+    Column("path", String, primary_key=True),
+    Column("batch_key", String, nullable=False),
+    Column("first_seen_at", DateTime, nullable=False),
+)
+
 foreign_batches = Table(
     "foreign_batches",
     metadata,
@@ -154,16 +182,21 @@ credit_bucket = Table(
     Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
     Column("level", Float, nullable=False),
     Column("updated_at", DateTime, nullable=False),
+    # After a 429 nothing is sent before this; each further one in a row doubles the wait.
+    Column("not_before", DateTime),
+    Column("throttled", Integer, nullable=False, default=0),
 )
 
 circuit = Table(
     "circuit",
     metadata,
     Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("kind", String, nullable=False),
     Column("opened_at", DateTime, nullable=False),
     Column("status", Integer),
     Column("reason", String, nullable=False),
     Column("probe_after", DateTime, nullable=False),
+    Column("probes", Integer, nullable=False, default=0),
 )
 
 holders = Table(

@@ -7,7 +7,7 @@ records it, and decides nothing from an exception's type.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -15,7 +15,8 @@ from sqlalchemy import Connection, func, insert, select, update
 from pipeline.errors import EnrichError
 from pipeline.ledger import batches, circuit, manifest, schema
 from pipeline.ledger import credits as bucket
-from pipeline.ledger.batches import Claim, LostClaimError
+from pipeline.ledger.batches import LostClaimError
+from pipeline.ledger.claims import Claim
 from pipeline.ledger.credits import BucketSize
 from pipeline.ledger.db import Ledger
 from pipeline.ledger.states import CHARGED_ATTEMPTS, Attempt, State
@@ -65,6 +66,8 @@ def reserve(
         before = bucket.take(conn, limits.bucket, row.rows, now=now)
         if before is None:
             raise NoCapacityError(f"{row.rows} credits are not there yet")
+        if (open_ := circuit.opened(conn)) is not None:
+            circuit.begin_probe(conn, open_, now=now, probe_seconds=limits.probe_seconds)
         sequence = row.sequence + 1
         batches.move(
             conn, claim.batch_key, State.PLANNED, State.RESERVED, now=now, claim=claim,
@@ -83,8 +86,8 @@ def reserve(
 def _check_room(conn: Connection, limits: Limits, rows: int, *, now: datetime, run_id: str | None) -> None:
     if (why := obstacle(conn, limits, rows, now=now, run_id=run_id)) is not None:
         raise NoCapacityError(why)
-    if circuit.opened(conn) is not None:
-        circuit.begin_probe(conn, now=now, probe_seconds=limits.probe_seconds)
+    if (until := bucket.not_before(conn, now=now)) is not None:
+        raise NoCapacityError(f"the API asked for patience until {until:%H:%M:%S} UTC")
     if batches.slots_in_use(conn) >= limits.max_in_flight:
         raise NoCapacityError(f"{limits.max_in_flight} batches are under way")
 
@@ -143,19 +146,11 @@ def refused(
         bucket.give_back(conn, size, intent.credits, now=now)
 
 
-def refused_for_good(ledger: Ledger, intent: Intent, size: BucketSize, *, error: str, request_id: str | None) -> None:
-    """sending → held: the API refuses these items, and would refuse them again."""
+def throttled(ledger: Ledger, *, seconds: float, longest: float) -> datetime:
+    """429: the whole account waits, ever longer with each in a row. Returns until when (naive UTC)."""
     now = ledger.now()
     with ledger.write() as conn:
-        batches.move(
-            conn, intent.claim.batch_key, State.SENDING, State.HELD, now=now, claim=intent.claim,
-            attempts=_b.c.attempts - 1, reason=error, held_from=State.PLANNED,
-        )  # fmt: skip
-        _set_attempt(
-            conn, intent, Attempt.SENDING, state=Attempt.REFUSED, finished_at=now, error=error, request_id=request_id
-        )
-        bucket.give_back(conn, size, intent.credits, now=now)
-        manifest.touch(conn)
+        return bucket.put_off(conn, now=now, seconds=seconds, longest=longest)
 
 
 def _back_to_planned(
@@ -183,7 +178,8 @@ def submitted(
                 conn, row.batch_key, {State.SENDING, State.UNCONFIRMED}, State.SUBMITTED, now=now,
                 vendor_batch_id=vendor_batch_id, progress=0, reason=None, looked_at=None,
             )  # fmt: skip
-            circuit.closed_by_success(conn)
+            circuit.closed_by_acceptance(conn)
+            bucket.relax(conn)
             bucket.settle(
                 conn, size, intent.credits, level_before=intent.bucket_level, taken_at=intent.reserved_at, now=now
             )
@@ -273,7 +269,7 @@ def _forget_reservation(ledger: Ledger, batch_key: str, sequence: int, size: Buc
         batches.move(
             conn, batch_key, State.RESERVED, State.PLANNED, now=now,
             attempts=_b.c.attempts - 1, claim_fence=_b.c.claim_fence + 1, claim_owner=None,
-            reason="the sending process died before it sent",
+            kills=_b.c.kills + 1, reason="the sending process died before it sent",
         )  # fmt: skip
         row = conn.execute(select(_a).where(_a.c.batch_key == batch_key, _a.c.sequence == sequence)).one()
         conn.execute(
@@ -292,8 +288,3 @@ def _set_attempt(conn: Connection, intent: Intent, frm: Attempt, **values: Any) 
     )
     if result.rowcount != 1:
         raise LostClaimError(f"batch {intent.claim.batch_key}: attempt {intent.sequence} is not {frm} any more")
-
-
-def retry_at(ledger: Ledger, seconds: float) -> datetime:
-    """The ledger's clock plus `seconds`."""
-    return ledger.now() + timedelta(seconds=seconds)

@@ -36,19 +36,23 @@ class Attempt(StrEnum):
 
 
 NEXT: dict[State, frozenset[State]] = {
-    State.PLANNED: frozenset({State.RESERVED, State.HELD}),
+    # A request that is refused for some of its items, or for its size, is split before anything was charged.
+    State.PLANNED: frozenset({State.RESERVED, State.HELD, State.SPLIT, State.SUBMITTED}),
     State.RESERVED: frozenset({State.PLANNED, State.SENDING}),
     State.SENDING: frozenset({State.SUBMITTED, State.PLANNED, State.HELD, State.UNCONFIRMED}),
     State.UNCONFIRMED: frozenset({State.SUBMITTED, State.PLANNED, State.HELD}),
     State.SUBMITTED: frozenset({State.COMPLETED, State.ERRORED, State.HELD}),
     State.COMPLETED: frozenset({State.LANDED, State.HELD}),
     State.ERRORED: frozenset({State.PLANNED, State.HELD, State.SPLIT, State.QUARANTINED}),
-    State.HELD: frozenset({State.PLANNED, State.UNCONFIRMED, State.SUBMITTED, State.COMPLETED}),
+    State.HELD: frozenset({State.PLANNED, State.UNCONFIRMED, State.SUBMITTED, State.COMPLETED, State.ERRORED}),
     State.LANDED: frozenset(),
     State.SPLIT: frozenset(),
-    State.QUARANTINED: frozenset(),
+    State.QUARANTINED: frozenset({State.PLANNED}),
 }
-"""Which state may follow which; everything else raises `IllegalTransitionError`."""
+"""Which state may follow which; everything else raises `IllegalTransitionError`.
+
+Only a person takes a batch out of `held` or `quarantined`, or from `planned` straight to `submitted` (adopting).
+"""
 
 SLOT_STATES = frozenset({State.RESERVED, State.SENDING, State.UNCONFIRMED, State.SUBMITTED})
 """States that take one of the API's places. Slots are counted from these rows, never kept as a counter."""

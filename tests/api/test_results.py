@@ -209,7 +209,7 @@ class TestDocument:
 
     def test_good(self, tmp_path: Path) -> None:
         document = self.read(tmp_path, self.GOOD | {"next_cursor": None})
-        assert (document.id, document.total, document.status) == ("b", 2, "completed")
+        assert (document.id, document.total, document.problems) == ("b", 2, [])
         assert [decode_item(item).id for item in document.items] == ["t-1", None]
 
     @pytest.mark.parametrize("status", ["processing", "error", "brand new"])
@@ -222,18 +222,12 @@ class TestDocument:
         ("value", "kind"),
         [
             (b"", errors.BadAnswer),
-            (json.dumps(GOOD).encode()[:-3], errors.BadAnswer),
-            (json.dumps(GOOD).encode() + b"x", errors.BadAnswer),
-            (json.dumps(GOOD).encode().replace(b"Starbucks", b"Star\xffbucks"), errors.BadAnswer),
             (b"<html>", errors.BadAnswer),
             (b'{"results":' + b"[" * 100_000, errors.BadAnswer),
             ([], errors.WrongShape),
             (GOOD | {"results": None}, errors.WrongShape),
             (GOOD | {"results": {}}, errors.WrongShape),
-            (GOOD | {"total": "2"}, errors.WrongShape),
-            (GOOD | {"total": None}, errors.WrongShape),
-            (GOOD | {"id": None}, errors.WrongShape),
-            (GOOD | {"status": 1}, errors.WrongShape),
+            ({"id": "b", "total": 0, "status": "completed"}, errors.WrongShape),
             (GOOD | {"next_cursor": "x"}, errors.UnknownPaging),
             (GOOD | {"next_cursor": {}}, errors.UnknownPaging),
         ],
@@ -244,6 +238,45 @@ class TestDocument:
         assert type(caught.value) is kind
         assert "b.json" in str(caught.value)
         assert "Star" not in str(caught.value)
+
+
+    WHOLE: ClassVar = json.dumps(GOOD).encode()
+    DAMAGED: ClassVar = {
+        "cut in the end": (WHOLE[:-3], ["t-1", None], "the document: Input data was truncated"),
+        "cut in the second item": (WHOLE.replace(b"null], ", b"nu"), ["t-1"], "the document: JSON is malformed"),
+        "cut in the first item": (WHOLE[: WHOLE.index(b"Starbucks")], None, ""),
+        "followed by something": (WHOLE + b"x", ["t-1", None], "the document: JSON is malformed"),
+        "half a surrogate pair": (WHOLE.replace(b"Starbucks", b"\\ud800"), ["t-1", None], "the document: JSON"),
+        "not UTF-8": (WHOLE.replace(b"Starbucks", b"Star\xffbucks"), ["t-1", None], None),
+        "another total": (json.dumps(GOOD | {"total": 7}).encode(), ["t-1", None], "total: it says 7, but there are 2"),
+        "a total of another type": (json.dumps(GOOD | {"total": "2"}).encode(), ["t-1", None], "the document: Expected"),
+        "no id": (json.dumps(GOOD | {"id": None}).encode(), ["t-1", None], "the document: Expected"),
+        "a status of another type": (json.dumps(GOOD | {"status": 1}).encode(), ["t-1", None], "the document: Expected"),
+    }
+
+    @pytest.mark.parametrize(("data", "ids", "problem"), DAMAGED.values(), ids=DAMAGED)
+    def test_what_is_sound_in_a_damaged_document_is_read(self, tmp_path, data, ids, problem) -> None:
+        if ids is None:
+            with pytest.raises(errors.BadAnswer):
+                self.read(tmp_path, data)
+            return
+        document = self.read(tmp_path, data)
+        assert [decode_item(item).id for item in document.items] == ids
+        if problem is None:
+            assert document.problems == []
+        else:
+            (found,) = document.problems
+            assert found.startswith(problem)
+            assert "Star" not in found
+
+    @pytest.mark.parametrize("damage", [b"\\ud800", b"Star\xffbucks"])
+    def test_a_damaged_text_costs_its_section_only(self, tmp_path, damage) -> None:
+        first = self.read(tmp_path, self.WHOLE.replace(b"Starbucks", damage)).items[0]
+        decoded = decode_item(first)
+        assert decoded.item is not None
+        assert (decoded.item.entities, decoded.item.categories) == (None, Categories("coffee shop"))
+        assert len(decoded.problems) == 1
+        assert decoded.problems[0].startswith("$.entities")
 
 
 @pytest.mark.parametrize(

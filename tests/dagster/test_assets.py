@@ -62,7 +62,7 @@ def test_one_run_sends_and_one_run_lands_many_batches(project_for, bank_file):
 
 
 def test_the_grid_stays_true_when_one_batch_of_a_range_is_held(project_for, bank_file):
-    project = project_for(max_attempts=1, sandbox={"error_batch_nth": (2,)})
+    project = project_for(max_attempts=1, probe_budget=0, sandbox={"error_batch_nth": (2,)})
     first, second, third = project.planned(bank_file(30))
     project.run("account_holder_sync")
     project.run("submit", [first, second, third])

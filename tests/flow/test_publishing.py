@@ -83,10 +83,10 @@ def test_rows_that_are_not_in_the_archived_answer_stop_publishing(published, tmp
     other.write_text('{"id": "x", "total": 1, "status": "completed", "results": [{"id": "tx-0"}]}')
     wrong = archive.archive_file(ws.archive, other, name="wrong")
     with ws.ledger.write() as conn:
+        documents, same = schema.documents, schema.documents.c.batch_key == row.batch_key
+        conn.execute(update(documents).where(same, documents.c.kind == "results").values(path=wrong.path))
         conn.execute(
-            update(schema.batches)
-            .where(schema.batches.c.batch_key == row.batch_key)
-            .values(archive_path=wrong.path, verified_version=0)
+            update(schema.batches).where(schema.batches.c.batch_key == row.batch_key).values(verified_version=0)
         )
         manifest.touch(conn)
     assert_refused(ws, row.batch_key, "archived")

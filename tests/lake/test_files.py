@@ -100,7 +100,7 @@ def test_validate_notices_another_schema_garbage_and_absence(tmp_path: Path) -> 
     plan = write_table(tmp_path, tables.PLAN, frame_of(tables.PLAN, [{}]), stem="p").path
     (tmp_path / "garbage.parquet").write_bytes(b"PAR1 not really PAR1")
 
-    with pytest.raises(IntegrityError, match=r"2 not declared \(batch_key, position\)"):
+    with pytest.raises(IntegrityError, match=r"4 not declared \(batch_key, position, failed_tries, error_history\)"):
         validate_file(tmp_path, tables.WAITING, plan)
     with pytest.raises(IntegrityError, match="cannot be read as Parquet"):
         validate_file(tmp_path, tables.WAITING, "garbage.parquet")

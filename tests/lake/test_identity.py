@@ -60,12 +60,11 @@ def test_an_empty_lake_is_true(lake: Lake) -> None:
 def test_a_row_deleted_from_a_landed_file_is_named(full: Lake) -> None:
     path = full.files["transactions"][0]
     rows = _rows(full, path).filter(pl.col("transaction_id") != "a1")
-    new = full.replace(tables.TRANSACTIONS, path, rows)
+    full.replace(tables.TRANSACTIONS, path, rows)
 
     assert _check(full).violations == [
         "1 transaction ids were accepted but are in no live file (lost): a1",
         "1 intermediaries have no landed transaction of their batch: batches 00000001-aa, transactions a1",
-        f"landed file {new.name}, batch 00000001-aa, version 1: 2 rows at 2 positions from 0 to 2",
     ]
 
 
@@ -163,8 +162,6 @@ def test_an_intermediary_of_another_batch_than_its_transaction_is_a_leftover(ful
     ("change", "words"),
     [
         ({"position": [0, 1, 1]}, "batch 00000001-aa, version 1: 3 rows at 2 positions from 0 to 1"),
-        ({"position": [0, 1, 3]}, "batch 00000001-aa, version 1: 3 rows at 3 positions from 0 to 3"),
-        ({"position": [1, 2, 3]}, "batch 00000001-aa, version 1: 3 rows at 3 positions from 1 to 3"),
         ({"position": [0, None, 2]}, "batch 00000001-aa, version 1: 3 rows at 2 positions from 0 to 2"),
         ({"position": [-1, 0, 1], "version": [2, 2, 2]}, "version 2: 3 rows at 3 positions from -1 to 1"),
         ({"batch_key": ["00000001-aa", "other", "other"]}, "batch 00000001-aa to other, version 1"),
@@ -183,9 +180,9 @@ def test_a_landed_file_holds_one_batch_at_its_positions(
     assert any(words in violation for violation in _check(full).violations)
 
 
-def test_a_later_version_may_have_gaps_where_rows_moved_to_another_batch(lake: Lake) -> None:
+def test_a_landed_file_may_have_gaps_where_rows_moved_to_another_batch(lake: Lake) -> None:
     lake.source("file-a", ["a0", "a1", "a2"])
-    lake.add(tables.TRANSACTIONS, [landed_row("k1", n, f"a{n}", version=2) for n in (0, 2)], "k1")
+    lake.add(tables.TRANSACTIONS, [landed_row("k1", n, f"a{n}") for n in (0, 2)], "k1")
     lake.land("k2", ["a1"])
 
     assert _check(lake).violations == []
@@ -265,7 +262,7 @@ def test_items_without_an_id_are_left_out(tmp_path: Path) -> None:
     assert _archive(tmp_path, json.dumps(answer).encode()) == ["a", "z"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b'{"results": null}', b'{"results": [{"id": "a"}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"results": null}', b'{"results": [{"id": "a"', b"\xff"])
 def test_an_archived_answer_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(IntegrityError, match="cannot be decoded"):
         _archive(tmp_path, content)

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pipeline.ledger import batches
+from pipeline.ledger import batches, claims
 from pipeline.ledger.batches import NewBatch
 from pipeline.ledger.credits import BucketSize
 from pipeline.ledger.db import open_ledger
@@ -61,6 +61,6 @@ def planned(ledger, clock):
 @pytest.fixture
 def claim(ledger):
     def take(key, states, owner="other-host/boot/1/1#a"):
-        return batches.claim_batches(ledger, [key], states, owner=owner, seconds=60)[key]
+        return claims.claim_batches(ledger, [key], states, owner=owner, seconds=60)[key]
 
     return take

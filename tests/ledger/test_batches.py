@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from pipeline.errors import ConfigError
-from pipeline.ledger import batches, schema
+from pipeline.ledger import batches, claims, schema
 from pipeline.ledger.batches import IllegalTransitionError, LostClaimError, move
 from pipeline.ledger.db import open_ledger, stamp_data_folder
 from pipeline.ledger.states import NEXT, State
@@ -53,32 +53,32 @@ def test_a_guarded_update_that_matches_nothing_raises_and_changes_nothing(ledger
 
 def test_a_claim_keeps_others_out_until_it_expires(ledger, planned, clock):
     keys = planned(2)
-    mine = batches.claim_batches(ledger, keys, {State.PLANNED}, owner="h/b/1/1#a", seconds=60)
+    mine = claims.claim_batches(ledger, keys, {State.PLANNED}, owner="h/b/1/1#a", seconds=60)
     assert list(mine) == keys
-    assert batches.claim_batches(ledger, keys, {State.PLANNED}, owner="h/b/2/2#b", seconds=60) == {}
+    assert claims.claim_batches(ledger, keys, {State.PLANNED}, owner="h/b/2/2#b", seconds=60) == {}
     clock.pass_(40)
-    batches.extend_claims(ledger, "h/b/1/1#a", seconds=60)
+    claims.extend_claims(ledger, "h/b/1/1#a", seconds=60)
     clock.pass_(40)
-    assert batches.claim_batches(ledger, keys, {State.PLANNED}, owner="h/b/2/2#b", seconds=60) == {}
+    assert claims.claim_batches(ledger, keys, {State.PLANNED}, owner="h/b/2/2#b", seconds=60) == {}
     clock.pass_(21)
-    theirs = batches.claim_batches(ledger, keys, {State.PLANNED}, owner="h/b/2/2#b", seconds=60)
+    theirs = claims.claim_batches(ledger, keys, {State.PLANNED}, owner="h/b/2/2#b", seconds=60)
     assert list(theirs) == keys
 
 
 def test_the_old_owner_can_write_no_more_after_a_take_over(ledger, planned, clock):
     (key,) = planned()
-    old = batches.claim_batches(ledger, [key], {State.PLANNED}, owner="h/b/1/1#a", seconds=60)[key]
+    old = claims.claim_batches(ledger, [key], {State.PLANNED}, owner="h/b/1/1#a", seconds=60)[key]
     clock.pass_(61)
-    batches.claim_batches(ledger, [key], {State.PLANNED}, owner="h/b/2/2#b", seconds=60)
+    claims.claim_batches(ledger, [key], {State.PLANNED}, owner="h/b/2/2#b", seconds=60)
     with pytest.raises(LostClaimError), ledger.write() as conn:
         move(conn, key, State.PLANNED, State.HELD, now=clock.now, claim=old)
 
 
 def test_released_claims_are_free_and_keep_their_fence(ledger, planned):
     (key,) = planned()
-    first = batches.claim_batches(ledger, [key], {State.PLANNED}, owner="h/b/1/1#a", seconds=60)[key]
-    batches.release_claims(ledger, "h/b/1/1#a")
-    second = batches.claim_batches(ledger, [key], {State.PLANNED}, owner="h/b/2/2#b", seconds=60)[key]
+    first = claims.claim_batches(ledger, [key], {State.PLANNED}, owner="h/b/1/1#a", seconds=60)[key]
+    claims.release_claims(ledger, "h/b/1/1#a")
+    second = claims.claim_batches(ledger, [key], {State.PLANNED}, owner="h/b/2/2#b", seconds=60)[key]
     assert second.fence == first.fence + 1
 
 
@@ -87,8 +87,8 @@ def test_the_claim_of_a_dead_process_is_taken_over_at_once(ledger, planned):
     script = "from pipeline.process import this_process; print(this_process())"
     tag = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
     assert int(tag.split("/")[2]) != os.getpid()
-    batches.claim_batches(ledger, [key], {State.PLANNED}, owner=f"{tag}#a", seconds=3600)
-    assert key in batches.claim_batches(ledger, [key], {State.PLANNED}, owner="h/b/2/2#b", seconds=60)
+    claims.claim_batches(ledger, [key], {State.PLANNED}, owner=f"{tag}#a", seconds=3600)
+    assert key in claims.claim_batches(ledger, [key], {State.PLANNED}, owner="h/b/2/2#b", seconds=60)
 
 
 def test_a_batch_asked_for_is_not_asked_for_again_until_its_time_is_over(ledger, planned, clock):

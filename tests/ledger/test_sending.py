@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from pipeline.ledger import batches, circuit, outcomes, schema, sending
+from pipeline.ledger import batches, circuit, claims, operating, outcomes, schema, sending
 from pipeline.ledger import credits as bucket
 from pipeline.ledger.batches import LostClaimError
 from pipeline.ledger.credits import BucketSize
@@ -65,7 +65,7 @@ def test_no_slot_no_credits_no_cap_takes_nothing(ledger, planned, reserve, limit
     ):
         with pytest.raises(NoCapacityError, match=wanted):
             reserve(key, **changes)
-        batches.release_claims(ledger, "other-host/boot/1/1#a")
+        claims.release_claims(ledger, "other-host/boot/1/1#a")
     assert level(ledger, limits) == 70
     assert attempts_of(ledger, key) == []
     assert row_of(ledger, key).state == State.PLANNED
@@ -84,7 +84,7 @@ def test_two_connections_at_once_never_take_more_than_there_is(ledger, planned, 
     taken, lock = [], threading.Lock()
 
     def take(key):
-        claim = batches.claim_batches(ledger, [key], {State.PLANNED}, owner=f"o#{key}", seconds=60)[key]
+        claim = claims.claim_batches(ledger, [key], {State.PLANNED}, owner=f"o#{key}", seconds=60)[key]
         try:
             sending.reserve(ledger, claim, limits, fingerprint="f", server_clock=None, run_id=None)
         except NoCapacityError:
@@ -132,9 +132,29 @@ def test_a_refusal_after_the_last_byte_gives_back_as_well(ledger, reserve, limit
 def test_a_batch_that_would_be_refused_again_is_held(ledger, reserve, limits):
     intent = reserve()
     sending.release(ledger, intent)
-    sending.refused_for_good(ledger, intent, limits.bucket, error="422", request_id="r")
+    sending.refused(ledger, intent, limits.bucket, error="422", request_id="r", retry_at=None)
+    outcomes.hold_claimed(ledger, intent.claim, reason="422")
     row = row_of(ledger, intent.claim.batch_key)
     assert (row.state, row.reason, row.attempts) == (State.HELD, "422", 0)
+
+
+def test_after_a_429_the_whole_account_waits_ever_longer_until_a_batch_is_taken(
+    ledger, planned, reserve, limits, clock
+):
+    first, second = planned(2)
+    for waited in (10, 20, 30, 30):  # doubled each time, and no longer than 30 s
+        intent = reserve(first)
+        sending.release(ledger, intent)
+        until = sending.throttled(ledger, seconds=10, longest=30)
+        assert until == clock.now + timedelta(seconds=waited)
+        sending.refused(ledger, intent, limits.bucket, error="429", request_id="r", retry_at=until)
+        claims.release_claims(ledger, intent.claim.owner)
+        with pytest.raises(NoCapacityError, match="asked for patience until"):
+            reserve(second)
+        claims.release_claims(ledger, intent.claim.owner)
+        clock.pass_(waited)
+    send(ledger, reserve(first), limits, "v1")
+    assert sending.throttled(ledger, seconds=10, longest=30) == clock.now + timedelta(seconds=10)
 
 
 def test_the_last_byte_is_not_released_for_a_batch_that_was_recovered(ledger, reserve, limits):
@@ -170,7 +190,7 @@ def test_an_answer_for_a_superseded_attempt_is_told_as_a_double_charge(ledger, r
     sending.release(ledger, intent)
     sending.unconfirmed(ledger, key, intent.sequence, error="timed out")
     sending.absent(ledger, key, intent.sequence, evidence="not listed", hold=False, errored=False)
-    batches.release_claims(ledger, intent.claim.owner)
+    claims.release_claims(ledger, intent.claim.owner)
     again = reserve(key)
     sending.release(ledger, again)
     assert not sending.submitted(ledger, intent, limits.bucket, vendor_batch_id="late", request_id=None)
@@ -186,7 +206,7 @@ def test_an_open_circuit_stops_everything_but_one_probe(ledger, planned, reserve
     first, second = planned(2)
     with pytest.raises(NoCapacityError, match="the circuit is open: no credits"):
         reserve(first)
-    batches.release_claims(ledger, "other-host/boot/1/1#a")
+    claims.release_claims(ledger, "other-host/boot/1/1#a")
     clock.pass_(61)
     intent = reserve(first)
     with pytest.raises(NoCapacityError):
@@ -204,20 +224,25 @@ def send(ledger, intent, limits, vendor):
 
 def test_an_error_batch_is_planned_again_until_its_attempts_are_used_up(ledger, planned, reserve, claim, limits, clock):
     (key,) = planned(attempts_allowed=2)
-    for number, expected in ((1, State.PLANNED), (2, State.HELD)):
+    for number in (1, 2):
         send(ledger, reserve(key), limits, f"v{number}")
         assert outcomes.report(ledger, f"v{number}", "failed", progress=3) == State.ERRORED
         assert outcomes.report(ledger, f"v{number}", "failed", progress=3) is None
-        batches.release_claims(ledger, "other-host/boot/1/1#a")
+        claims.release_claims(ledger, "other-host/boot/1/1#a")
         taken = claim(key, {State.ERRORED})
-        assert outcomes.after_error(ledger, taken, retry_at=clock.now + timedelta(seconds=30)) == expected
-        batches.release_claims(ledger, "other-host/boot/1/1#a")
-        if expected is State.PLANNED:
+        if number == 1:
+            outcomes.plan_again(ledger, taken, retry_at=clock.now + timedelta(seconds=30), reason="attempt 1")
             assert batches.sendable(ledger) == []
             clock.pass_(31)
+        else:
+            outcomes.hold_errored(ledger, taken, reason="2 attempts ended in error")
+        claims.release_claims(ledger, "other-host/boot/1/1#a")
     assert [(a.state, a.reason) for a in attempts_of(ledger, key)] == [("errored", "first"), ("errored", "batch_error")]
-    assert "2 attempts ended in error" in row_of(ledger, key).reason
-    assert outcomes.retry(ledger, key, who="op", why="vendor fixed it") == State.PLANNED
+    assert operating.release(ledger, key, who="op", why="look again") == State.ERRORED
+    taken = claim(key, {State.ERRORED})
+    outcomes.hold_errored(ledger, taken, reason="2 attempts ended in error")
+    claims.release_claims(ledger, "other-host/boot/1/1#a")
+    assert operating.retry(ledger, key, who="op", why="vendor fixed it") == State.PLANNED
     send(ledger, reserve(key), limits, "v3")
     assert attempts_of(ledger, key)[-1].reason == "operator"
 
@@ -235,9 +260,9 @@ def test_a_report_of_an_unknown_or_ended_batch_changes_nothing(ledger, reserve, 
 
 def test_hold_and_release_are_recorded_with_who_and_why(ledger, planned):
     (key,) = planned()
-    outcomes.hold(ledger, key, who="ana", why="asked by the bank")
+    operating.hold(ledger, key, who="ana", why="asked by the bank")
     assert batches.sendable(ledger) == []
-    outcomes.release_hold(ledger, key, who="ben", why="sorted out")
+    operating.release(ledger, key, who="ben", why="sorted out")
     assert [row.batch_key for row in batches.sendable(ledger)] == [key]
     actions = ledger.rows(select(schema.operator_actions.c["who", "action", "why"]))
     assert actions == [("ana", "hold", "asked by the bank"), ("ben", "release", "sorted out")]

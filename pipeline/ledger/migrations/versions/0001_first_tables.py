@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "1"
 down_revision = None
 
 
@@ -18,9 +18,11 @@ def upgrade() -> None:
         sa.Column("items_hash", sa.String(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("parent_key", sa.String(), nullable=True),
+        sa.Column("root_key", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("state_since", sa.DateTime(), nullable=False),
         sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("rows_moved", sa.BigInteger(), nullable=False),
         sa.Column("first_id", sa.String(), nullable=False),
         sa.Column("last_id", sa.String(), nullable=False),
         sa.Column("planned_at", sa.DateTime(), nullable=False),
@@ -39,8 +41,9 @@ def upgrade() -> None:
         sa.Column("landed_version", sa.Integer(), nullable=True),
         sa.Column("landed_at", sa.DateTime(), nullable=True),
         sa.Column("reported_version", sa.Integer(), nullable=False),
+        sa.Column("reported_sequence", sa.Integer(), nullable=False),
         sa.Column("verified_version", sa.Integer(), nullable=False),
-        sa.Column("archive_path", sa.String(), nullable=True),
+        sa.Column("kills", sa.Integer(), nullable=False),
         sa.Column("claim_owner", sa.String(), nullable=True),
         sa.Column("claim_fence", sa.BigInteger(), nullable=False),
         sa.Column("claim_expires_at", sa.DateTime(), nullable=True),
@@ -50,15 +53,19 @@ def upgrade() -> None:
         sa.UniqueConstraint("plan_seq"),
     )
     with op.batch_alter_table("batches", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_batches_parent_key"), ["parent_key"], unique=False)
+        batch_op.create_index(batch_op.f("ix_batches_root_key"), ["root_key"], unique=False)
         batch_op.create_index(batch_op.f("ix_batches_state"), ["state"], unique=False)
 
     op.create_table(
         "circuit",
         sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
         sa.Column("opened_at", sa.DateTime(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("probe_after", sa.DateTime(), nullable=False),
+        sa.Column("probes", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -66,6 +73,8 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("level", sa.Float(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),
+        sa.Column("not_before", sa.DateTime(), nullable=True),
+        sa.Column("throttled", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -74,6 +83,7 @@ def upgrade() -> None:
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("account", sa.String(), nullable=False),
         sa.Column("stamped_at", sa.DateTime(), nullable=False),
+        sa.Column("journal_seen", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -144,6 +154,7 @@ def upgrade() -> None:
         sa.Column("repeats", sa.BigInteger(), nullable=False),
         sa.Column("rejected", sa.BigInteger(), nullable=False),
         sa.Column("archive_path", sa.String(), nullable=False),
+        sa.Column("mapping", sa.JSON(), nullable=True),
         sa.Column("facts", sa.JSON(), nullable=False),
         sa.Column("warnings", sa.JSON(), nullable=False),
         sa.Column("ingested_at", sa.DateTime(), nullable=False),
@@ -154,6 +165,13 @@ def upgrade() -> None:
     with op.batch_alter_table("source_files", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_source_files_sha256"), ["sha256"], unique=False)
 
+    op.create_table(
+        "unknown_fields",
+        sa.Column("path", sa.String(), nullable=False),
+        sa.Column("batch_key", sa.String(), nullable=False),
+        sa.Column("first_seen_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("path"),
+    )
     op.create_table(
         "attempts",
         sa.Column("batch_key", sa.String(), nullable=False),
@@ -180,5 +198,20 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("batch_key", "sequence"),
         sa.UniqueConstraint("vendor_batch_id"),
+    )
+    op.create_table(
+        "documents",
+        sa.Column("batch_key", sa.String(), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("nth", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("path", sa.String(), nullable=False),
+        sa.Column("items", sa.BigInteger(), nullable=False),
+        sa.Column("archived_at", sa.DateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["batch_key"],
+            ["batches.batch_key"],
+        ),
+        sa.PrimaryKeyConstraint("batch_key", "sequence", "nth"),
     )
     # ### end Alembic commands ###
