@@ -1,4 +1,4 @@
-"""The Starlette application: routing, keys, call rates, error bodies, request ids, and the count of requests.
+"""The Starlette application: routing, keys, call rates, error bodies, common headers, and the count of requests.
 
 Belongs here: what is the same for every route. What a route does is in the module of its resource.
 """
@@ -9,6 +9,8 @@ import ipaddress
 import logging
 import re
 import uuid
+from dataclasses import dataclass
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -18,8 +20,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipeline.sandbox.call import Call, Sandbox, answer, owner_of
+from pipeline.sandbox.call import Call, Sandbox, answer, owner_of, whole
 from pipeline.sandbox.errors import ApiError
+from pipeline.sandbox.faults.documents import damage
+from pipeline.sandbox.faults.engine import Faults
+from pipeline.sandbox.faults.rules import AnswerRule, DocumentRule, Skew
+from pipeline.sandbox.faults.wire import FaultyAnswer
+from pipeline.sandbox.life import SECOND
 from pipeline.sandbox.limits import CallRates
 from pipeline.sandbox.routes import OPEN, V3, Operation
 from pipeline.sandbox.store import Store
@@ -30,23 +37,29 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from pipeline.sandbox.config import SandboxConfig
+    from pipeline.sandbox.faults.engine import Visit
 
 logger = logging.getLogger(__name__)
+OK = 200
 MAX_BODY = 64 * 1024 * 1024
 """24,960 items with descriptions of 1,024 characters are some 32 MB."""
 
 
 def build_app(config: SandboxConfig) -> ASGIApp:
-    """The application over `config.state`, whose tables are created if need be."""
-    sandbox = Sandbox(config, Store(config.state), CallRates(config))
+    """The application over `config.state`, whose tables are created if need be; raises `SandboxError`."""
+    store = Store(config.state)
+    faults = Faults(store, config.seed)
+    if config.fault_plan is not None:
+        faults.take_file(config.fault_plan)
+    sandbox = Sandbox(config, store, CallRates(config), faults)
     routes = [_v3_route(sandbox, path, operations) for path, operations in V3]
-    for path, handler in OPEN:
-        routes.append(Route(path, _open_endpoint(sandbox, path, handler), methods=["GET"]))
-    handlers: dict[int | type[Exception], Callable[[Request, Exception], Response]] = {
+    for path, handlers in OPEN:
+        routes.append(Route(path, _open_endpoint(sandbox, path, handlers), methods=list(handlers)))
+    troubles: dict[int | type[Exception], Callable[[Request, Exception], Response]] = {
         HTTPException: _on_http_exception,
         Exception: _on_defect,
     }
-    return _RequestIds(Starlette(routes=routes, exception_handlers=handlers))
+    return _CommonHeaders(Starlette(routes=routes, exception_handlers=troubles))
 
 
 def _v3_route(sandbox: Sandbox, path: str, operations: dict[str, Operation]) -> Route:
@@ -58,45 +71,81 @@ def _v3_route(sandbox: Sandbox, path: str, operations: dict[str, Operation]) -> 
         except ClientDisconnect:
             # A request that never arrived whole is none: it is not counted, and nobody is left to read an answer.
             return Response(status_code=400)
-        return await run_in_threadpool(_serve, sandbox, label, operations, request, body)
+        return await run_in_threadpool(_Serving(sandbox, label, operations, request, body).answer)
 
     # Every method comes here, so that a wrong one is counted and answered like any other request.
     return Route(path, endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
 
 
-def _serve(sandbox: Sandbox, label: str, operations: dict[str, Operation], request: Request, body: bytes) -> Response:
-    """Count, authenticate, limit, handle, count the answer. Runs in a worker thread."""
-    store = sandbox.store
-    store.count_request(request.method, label)
-    try:
-        response = _handle(sandbox, operations, request, body)
-    except ApiError as error:
-        response = _refusal(error)
-    except Exception:
-        store.count_answer(request.method, label, 500)
-        raise
-    store.count_answer(request.method, label, response.status_code)
-    return response
+@dataclass(slots=True)
+class _Serving:
+    """One whole request: counted, looked at for faults, processed, its answer counted. All of it in worker threads."""
 
+    sandbox: Sandbox
+    label: str
+    operations: dict[str, Operation]
+    request: Request
+    body: bytes
+    visit: Visit | None = None
+    skew: float = 0.0
 
-def _handle(sandbox: Sandbox, operations: dict[str, Operation], request: Request, body: bytes) -> Response:
-    operation = operations.get("GET" if request.method == "HEAD" else request.method)
-    if operation is None:
-        raise ApiError(405, "Method Not Allowed", headers={"Allow": ", ".join(operations)})
-    owner = owner_of(sandbox, request.headers.get("x-api-key"))
-    sandbox.rates.take(owner, operation.rate)
-    if len(body) > MAX_BODY:
-        raise ApiError(413, "Request body too large")
-    return operation.handler(Call(sandbox, owner, request.path_params, request.query_params, body))
+    def answer(self) -> Response:
+        """The answer, or one that will process the request when the rules that fired allow."""
+        method, thing = self.request.method, self.request.path_params.get("id", "")
+        self.sandbox.store.count_request(method, self.label)
+        self.visit = self.sandbox.faults.visit(f"{method} {self.label}", thing, self.body)
+        fired = [one.rule for one in self.visit.ask(AnswerRule)] if self.visit else []
+        if fired:
+            self.skew = sum(rule.seconds for rule in fired if isinstance(rule, Skew))
+            return FaultyAnswer(fired, self.process, self.count)
+        response = self.process()
+        self.count(response.status_code)
+        return response
+
+    def process(self) -> Response:
+        """Do what was asked for; an answer of 200 may get damaged by the plan."""
+        try:
+            response = self._handle()
+        except ApiError as error:
+            return _refusal(error)
+        except Exception:
+            self.count(500)
+            raise
+        if self.visit is None or response.status_code != OK:
+            return response
+        changes = [one.rule for one in self.visit.ask(DocumentRule)]
+        return Response(damage(whole(response), changes), OK, None, "application/json") if changes else response
+
+    def count(self, status: int) -> None:
+        """Count the answer that is about to be sent."""
+        self.sandbox.store.count_answer(self.request.method, self.label, status)
+
+    def _handle(self) -> Response:
+        sandbox, request = self.sandbox, self.request
+        operation = self.operations.get("GET" if request.method == "HEAD" else request.method)
+        if operation is None:
+            raise ApiError(405, "Method Not Allowed", headers={"Allow": ", ".join(self.operations)})
+        owner = owner_of(sandbox, request.headers.get("x-api-key"))
+        sandbox.rates.take(owner, operation.rate)
+        if len(self.body) > MAX_BODY:
+            raise ApiError(413, "Request body too large")
+        skew = round(self.skew * SECOND)
+        call = Call(sandbox, owner, request.path_params, request.query_params, self.body, self.visit, skew)
+        return operation.handler(call)
 
 
 def _open_endpoint(
-    sandbox: Sandbox, path: str, handler: Callable[[Call], Response]
+    sandbox: Sandbox, path: str, handlers: dict[str, Callable[[Call], Response]]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         if path.startswith("/sandbox/") and not _is_loopback(request):
             return _refusal(ApiError(403, "The books are open to callers on this machine only"))
-        call = Call(sandbox, 0, request.path_params, request.query_params, b"")
+        try:
+            body = b"" if request.method == "GET" else await _body(request)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        handler = handlers["GET" if request.method == "HEAD" else request.method]
+        call = Call(sandbox, 0, request.path_params, request.query_params, body)
         try:
             return await run_in_threadpool(handler, call)
         except ApiError as error:
@@ -136,8 +185,8 @@ def _on_defect(_: Request, error: Exception) -> Response:
     return answer({"detail": "Internal Server Error"}, 500)
 
 
-class _RequestIds:
-    """Puts `X-Request-ID` on every answer: the caller's own (a guess, open question), or a new one."""
+class _CommonHeaders:
+    """Puts on every answer `X-Request-ID`, the caller's own (a guess, open question) or a new one, and `Date`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -149,9 +198,12 @@ class _RequestIds:
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
         identity = given or uuid.uuid4().hex.encode()
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_more(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", identity)]
+                headers = [*message.get("headers", ()), (b"x-request-id", identity)]
+                if not any(name == b"date" for name, _ in headers):
+                    headers.append((b"date", formatdate(usegmt=True).encode()))
+                message["headers"] = headers
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        await self._app(scope, receive, send_with_more)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response, StreamingResponse
-
 from pipeline.sandbox import validation
-from pipeline.sandbox.call import Call, answer, encode
+from pipeline.sandbox.call import Call, Streamed, answer, encode
 from pipeline.sandbox.enriched import enriched
 from pipeline.sandbox.errors import ApiError, invalid, not_found, problem
-from pipeline.sandbox.life import Submission, stamp
+from pipeline.sandbox.life import Submission
 from pipeline.sandbox.paging import page, window
 from pipeline.sandbox.store import now_us
 from pipeline.sandbox.submit import accept_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from starlette.responses import Response
 
     from pipeline.sandbox.store import Store
 
@@ -29,7 +29,7 @@ _STATUSES = ("processing", "completed", "error")
 def create(call: Call) -> Response:
     """POST /v3/batches."""
     items, priority = validation.batch(call.body)
-    made = accept_batch(call.store, call.config, call.owner, items, priority)
+    made = accept_batch(call, items, priority)
     # As of its creation: on a fast clock it may have ended by now, but the documented answer says processing.
     return answer(made.answer(made.created_at))
 
@@ -43,7 +43,7 @@ def list_(call: Call) -> Response:
     now = now_us()
     sql = (
         f"SELECT {COLUMNS} FROM submissions WHERE owner = :owner AND kind = 'batch' AND seq < :before"  # noqa: S608
-        " AND created_at BETWEEN :oldest AND :newest"
+        " AND created_at + skew BETWEEN :oldest AND :newest AND listed_from <= :now AND found_until > :now"
         " AND (:status IS NULL OR :status = CASE WHEN finish_at > :now THEN 'processing' ELSE outcome END)"
         " ORDER BY seq DESC LIMIT :limit"
     )
@@ -67,20 +67,23 @@ def read(call: Call) -> Response:
 
 def results(call: Call) -> Response:
     """GET /v3/batches/{id}/results: one body, written as it is computed; 409 unless completed (open question Q3)."""
-    found = _find(call)
-    status = found.status(now_us())
+    found, now = _find(call), now_us()
+    status = found.status(now)
     if status != "completed":
         why = "is still being processed" if status == "processing" else "ended in error, it has no results"
         raise ApiError(409, f"The batch {why}")
-    return StreamingResponse(_stream(call.store, found), media_type="application/json")
+    if now >= found.results_until:
+        raise not_found("Results")
+    return Streamed(_stream(call.store, found))
 
 
 def _find(call: Call) -> Submission:
     sql = f"SELECT {COLUMNS} FROM submissions WHERE id = ? AND owner = ? AND kind = 'batch'"  # noqa: S608
     row = call.store.connection().execute(sql, (call.path["id"], call.owner)).fetchone()
-    if row is None:
+    found = None if row is None else Submission._make(row)
+    if found is None or not found.found_from <= now_us() < found.found_until:
         raise not_found("Batch")
-    return Submission._make(row)
+    return found
 
 
 def _stream(store: Store, batch: Submission) -> Iterator[bytes]:
@@ -88,12 +91,12 @@ def _stream(store: Store, batch: Submission) -> Iterator[bytes]:
     # two chunks, so a reader who goes away leaves nothing behind.
     head = encode({"id": batch.id, "total": batch.total, "status": "completed"})
     yield head[:-1] + b',"results":['
-    created_at = stamp(batch.created_at)
     sql = (
-        "SELECT body, holder_kind, flawed FROM items WHERE seq = ? AND position >= ? AND position < ? ORDER BY position"
+        "SELECT body, holder_kind, flawed, fault FROM items WHERE seq = ? AND position >= ? AND position < ?"
+        " ORDER BY position"
     )
     for first in range(0, batch.total, RESULTS_PER_CHUNK):
         rows = store.connection().execute(sql, (batch.seq, first, first + RESULTS_PER_CHUNK)).fetchall()
-        chunk = encode([enriched(row, created_at) for row in rows])
+        chunk = encode([enriched(row, batch.made) for row in rows])
         yield (b"," if first else b"") + chunk[1:-1]
     yield b"]}"

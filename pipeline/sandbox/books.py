@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.sandbox.errors import SandboxError
+from pipeline.sandbox.faults.engine import firings
+from pipeline.sandbox.item_error import error_code
 from pipeline.sandbox.life import Submission, stamp
 from pipeline.sandbox.store import SCHEMA_VERSION, connect, now_us, state_file
 
@@ -40,6 +42,8 @@ class Summary(msgspec.Struct, frozen=True):
     """Charges; an item sent twice counts twice."""
     distinct_items_charged: int
     items_charged_more_than_once: int
+    faults: dict[str, int]
+    """What the fault plans did, by the rule's `do`."""
 
 
 class BatchRecord(msgspec.Struct, frozen=True):
@@ -65,6 +69,37 @@ class ChargeRecord(msgspec.Struct, frozen=True):
     """Ids of batches; a single POST /v3/transactions has an id of its own."""
 
 
+class ItemRecord(msgspec.Struct, frozen=True):
+    """One charge of one transaction: an item of a batch, or a single transaction."""
+
+    id: str
+    submission: str
+    """The batch's id; a single POST /v3/transactions has an id of its own."""
+    nth: int
+    """The batch's number, counted from 1; 0 for a single transaction."""
+    position: int
+    outcome: str
+    """completed or error, of the batch."""
+    error: str | None
+    """Code of the item's own `error`, for the outcome completed."""
+
+
+class FaultRecord(msgspec.Struct, frozen=True):
+    """One firing of a rule of a fault plan."""
+
+    plan: int
+    """Number of the plan, counted from 1 over the state."""
+    rule: int
+    """Number of the rule in its plan, from 1."""
+    do: str
+    call: str
+    about: str
+    """Id of the route, or the item's; empty if the call is about none."""
+    nth: int
+    """The rule's own number of the call."""
+    fired_at: str
+
+
 class Books:
     """The books of a state folder (or file). Reads only; needs no server, and does not disturb one."""
 
@@ -85,6 +120,7 @@ class Books:
             )
             charged, distinct, repeated = con.execute(by_id).fetchone()
             statuses = self._statuses(con)
+            faults = dict(con.execute("SELECT do, count(*) FROM fault_log GROUP BY do"))
         answers: dict[str, dict[int, int]] = {}
         refused: dict[int, int] = {}
         for route, status, sent in answered:
@@ -93,7 +129,7 @@ class Books:
                 refused[status] = refused.get(status, 0) + sent
         posts = {route: count for route, count in arrived if route.startswith("POST ")}
         accepted = sum(statuses.values())
-        return Summary(dict(arrived), posts, answers, refused, accepted, statuses, charged, distinct, repeated)
+        return Summary(dict(arrived), posts, answers, refused, accepted, statuses, charged, distinct, repeated, faults)
 
     def batches(self) -> list[BatchRecord]:
         """Every accepted batch, in the order of creation."""
@@ -127,6 +163,27 @@ class Books:
             for identity, submission in con.execute(sql, (at_least,)):
                 grouped.setdefault(identity, []).append(submission)
         return [ChargeRecord(identity, len(where), where) for identity, where in grouped.items()]
+
+    def items(self, identity: str | None = None) -> list[ItemRecord]:
+        """Every charge in the order of acceptance, or those of one transaction id, with what its batch came to."""
+        sql = (
+            "SELECT i.id, s.id, coalesce(s.nth, 0), i.position, s.outcome, i.holder_kind, i.flawed, i.fault"
+            " FROM items i JOIN submissions s ON s.seq = i.seq WHERE :id IS NULL OR i.id = :id"
+            " ORDER BY i.seq, i.position"
+        )
+        with self._open() as con:
+            return [
+                ItemRecord(one, submission, nth, position, outcome, error_code(*stored))
+                for one, submission, nth, position, outcome, *stored in con.execute(sql, {"id": identity})
+            ]
+
+    def faults(self) -> list[FaultRecord]:
+        """Every firing of a rule, oldest first, also of plans that have been replaced."""
+        with self._open() as con:
+            return [
+                FaultRecord(plan, rule, do, call, about, nth, stamp(fired_at))
+                for plan, rule, do, call, about, nth, fired_at in firings(con)
+            ]
 
     def _statuses(self, con: sqlite3.Connection) -> dict[str, int]:
         sql = (

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from pipeline.sandbox.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pipeline.sandbox.config import SandboxConfig
+    from pipeline.sandbox.faults.engine import Faults, Visit
     from pipeline.sandbox.limits import CallRates
     from pipeline.sandbox.store import Store
 
@@ -32,6 +33,7 @@ class Sandbox:
     config: SandboxConfig
     store: Store
     rates: CallRates
+    faults: Faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,10 @@ class Call:
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
+    visit: Visit | None = None
+    """The call as the faults see it; None when there is no fault plan."""
+    skew: int = 0
+    """Microseconds that the server's clock is off by, for this call."""
 
     @property
     def store(self) -> Store:
@@ -58,6 +64,20 @@ class Call:
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer; `content` is anything that msgspec encodes."""
     return Response(_ENCODER.encode(content), status, headers, "application/json")
+
+
+class Streamed(StreamingResponse):
+    """JSON that is sent as it is computed."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        """Take the parts, to be read in a worker thread."""
+        super().__init__(parts, media_type="application/json")
+        self.parts = parts
+
+
+def whole(response: Response) -> bytes:
+    """The whole body of an answer that has not been sent."""
+    return b"".join(response.parts) if isinstance(response, Streamed) else bytes(response.body)
 
 
 def encode(content: Any) -> bytes:

@@ -61,6 +61,9 @@ class SandboxConfig:
     error_batch_nth: tuple[int, ...] = _knob((), "numbers of batches, counted from 1 over the state, that end in error")
     item_error_share: float = _knob(0.0, "share of items that get internal_error, by hash of seed and id")
     item_error_attempts: int | None = _knob(None, "times that such an item fails before it succeeds; not set: always")
+    fault_plan: Path | None = field(
+        default=None, metadata={"help": "JSON file of faults on chosen calls; its format: pipeline/sandbox/faults"}
+    )
     max_page: int = _knob(100, "longest page of a list; a larger limit is cut down to it (not documented)")
     reverse_created_filters: bool = _knob(default=False, text="created_after and created_before as the docs word them")
 

@@ -11,31 +11,28 @@ from typing import Any
 import msgspec
 
 from pipeline.sandbox.engine import enrich
+from pipeline.sandbox.item_error import item_error
 from pipeline.sandbox.schema import Item
-from pipeline.sandbox.submit import NO_HOLDER, UNKNOWN_HOLDER
+from pipeline.sandbox.submit import NO_HOLDER
 
 MISSING_HOLDER = "missing account holder information"
 _DECODER = msgspec.msgpack.Decoder(Item)
-_MESSAGES = {
-    "account_holder_not_found": "The account holder of this transaction does not exist",
-    "internal_error": "This transaction could not be processed",
-}
 
 
-Stored = tuple[bytes, str, int]
-"""Columns `body`, `holder_kind` and `flawed` of an item."""
+Stored = tuple[bytes, str, int, bytes | None]
+"""Columns `body`, `holder_kind`, `flawed` and `fault` of an item."""
 
 
 def enriched(stored: Stored, created_at: str) -> dict[str, Any]:
     """An EnrichedTransaction. Treat it as read-only: its parts are shared by equal descriptions."""
-    body, holder_kind, flawed = stored
+    body, holder_kind, flawed, fault = stored
     item = _DECODER.decode(body)
-    return {"id": item.id, "created_at": created_at, **_found(item, holder_kind, flawed)}
+    return {"id": item.id, "created_at": created_at, **_found(item, holder_kind, flawed, fault)}
 
 
 def transaction(stored: Stored, created_at: str) -> dict[str, Any]:
     """A Transaction: what was sent and what was found. Its `location` is the one found."""
-    body, holder_kind, flawed = stored
+    body, holder_kind, flawed, fault = stored
     item = _DECODER.decode(body)
     sent = {
         "id": item.id,
@@ -46,14 +43,13 @@ def transaction(stored: Stored, created_at: str) -> dict[str, Any]:
         "currency": item.currency,
         "account_holder_id": item.account_holder_id,
     }
-    return {**sent, "created_at": created_at, **_found(item, holder_kind, flawed)}
+    return {**sent, "created_at": created_at, **_found(item, holder_kind, flawed, fault)}
 
 
-def _found(item: Item, holder_kind: str, flawed: int) -> dict[str, Any]:
-    code = "account_holder_not_found" if holder_kind == UNKNOWN_HOLDER else "internal_error" if flawed else None
-    if code:
-        nothing = dict.fromkeys(("entities", "categories", "location"))
-        return {**nothing, "error": {"code": code, "message": _MESSAGES[code]}}
+def _found(item: Item, holder_kind: str, flawed: int, fault: bytes | None) -> dict[str, Any]:
+    error = item_error(holder_kind, flawed, fault)
+    if error:
+        return {**dict.fromkeys(("entities", "categories", "location")), "error": error}
     if holder_kind == NO_HOLDER:
         found = {**enrich(item, "consumer"), "categories": {"general": MISSING_HOLDER, "accounting": None}}
     else:

@@ -20,7 +20,7 @@ _COLUMNS = "seq, id, type, name, category_id, created_at"
 def create(call: Call) -> Response:
     """POST /v3/account_holders: 400 if the id exists, whatever its type."""
     given = validation.holder(call.body)
-    now = now_us()
+    now = now_us() + call.skew
     sql = (
         "INSERT INTO holders (owner, id, type, name, category_id, created_at) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO NOTHING"

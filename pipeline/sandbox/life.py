@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.sandbox.config import SandboxConfig
 
 SECOND = 1_000_000
+EVER = 2**62
 
 
 class Submission(NamedTuple):
@@ -33,6 +34,17 @@ class Submission(NamedTuple):
     finish_at: int
     stop_at: int
     """Items processed when it ends: `total`, or fewer for an error batch."""
+    skew: int = 0
+    """What a fault makes its stamps be off by."""
+    listed_from: int = 0
+    found_from: int = 0
+    found_until: int = EVER
+    results_until: int = EVER
+
+    @property
+    def made(self) -> str:
+        """`created_at` as the API tells it."""
+        return stamp(self.created_at + self.skew)
 
     def status(self, now: int) -> str:
         """`processing`, `completed` or `error`."""
@@ -55,8 +67,8 @@ class Submission(NamedTuple):
             "id": self.id,
             "operation": OPERATION,
             "status": self.status(now),
-            "created_at": stamp(self.created_at),
-            "updated_at": stamp(max(self.created_at, min(now, self.finish_at))),
+            "created_at": self.made,
+            "updated_at": stamp(max(self.created_at, min(now, self.finish_at)) + self.skew),
             "progress": self.progress(now),
             "total": self.total,
             "priority": self.priority,

@@ -59,11 +59,14 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
     ("/v3/categories/{id}", {"GET": Operation(categories.read, "categories")}),
 )
 
-OPEN: tuple[tuple[str, Callable[[Call], Response]], ...] = (
-    ("/health", admin.health),
-    ("/sandbox/info", admin.info),
-    ("/sandbox/books", admin.summary),
-    ("/sandbox/books/batches", admin.batches),
-    ("/sandbox/books/charges", admin.charges),
+OPEN: tuple[tuple[str, dict[str, Callable[[Call], Response]]], ...] = (
+    ("/health", {"GET": admin.health}),
+    ("/sandbox/info", {"GET": admin.info}),
+    ("/sandbox/books", {"GET": admin.summary}),
+    ("/sandbox/books/batches", {"GET": admin.batches}),
+    ("/sandbox/books/charges", {"GET": admin.charges}),
+    ("/sandbox/books/items", {"GET": admin.items}),
+    ("/sandbox/books/faults", {"GET": admin.fired_faults}),
+    ("/sandbox/faults", {"GET": admin.faults, "PUT": admin.put_faults, "DELETE": admin.end_faults}),
 )
-"""GET routes without a key; those under /sandbox/ answer loopback callers only."""
+"""Routes without a key; those under /sandbox/ answer loopback callers only."""

@@ -17,6 +17,7 @@ import uvicorn
 
 from pipeline.sandbox.app import build_app
 from pipeline.sandbox.errors import SandboxError
+from pipeline.sandbox.faults.wire import TransportInScope, end_waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,10 @@ class _Server(uvicorn.Server):
         if self.started:
             self.on_started()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        end_waits()
+        await super().shutdown(sockets)
+
 
 def serve(config: SandboxConfig, *, on_ready: Callable[[str], None] | None = None) -> None:
     """Serve until SIGTERM, SIGINT, or what the config says; `on_ready` is called with the URL, once.
@@ -48,18 +53,7 @@ def serve(config: SandboxConfig, *, on_ready: Callable[[str], None] | None = Non
     listener = _listen(config)
     port = listener.getsockname()[1]
     url = f"http://{config.host if ':' not in config.host else f'[{config.host}]'}:{port}"
-    options = uvicorn.Config(
-        build_app(config),
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-        # A poll every 15 s keeps its connection; at the default of 5 s each one would race with its closing.
-        timeout_keep_alive=75,
-    )
-    server = _Server(options)
+    server = _Server(_options(config))
     server.on_started = lambda: _ready(config, url, on_ready)
     _watch(config, server)
     # uvicorn raises the signal again once it has stopped; by then the stop is done and no reason to die of it.
@@ -70,6 +64,23 @@ def serve(config: SandboxConfig, *, on_ready: Callable[[str], None] | None = Non
         for number, handler in before.items():
             signal.signal(number, handler)
         listener.close()
+
+
+def _options(config: SandboxConfig) -> uvicorn.Config:
+    return uvicorn.Config(
+        build_app(config),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        http=TransportInScope,
+        ws="none",
+        server_header=False,
+        # The application tells the date: a fault may put its clock wrong.
+        date_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        # A poll every 15 s keeps its connection; at the default of 5 s each one would race with its closing.
+        timeout_keep_alive=75,
+    )
 
 
 def _listen(config: SandboxConfig) -> socket.socket:

@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FILE_NAME = "sandbox.sqlite"
-SCHEMA_VERSION = 1
 BUSY_SECONDS = 60.0
 
 # `submissions`: a batch, or one POST /v3/transactions (kind 'sync', finished when it begins). Its times are wall clock,
 # microseconds since 1970: only the wall clock goes on while no process runs, and is the same for all of them.
 # `items`: the charge record, the stored request and the transaction in one row. Rows are never deleted, since a charge
 # stays a charge; `gone` hides a deleted transaction. `holder_kind` is what the holder was when the item was accepted.
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE owners (id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE, spent INTEGER NOT NULL DEFAULT 0,
     bucket REAL, bucket_at INTEGER);
 CREATE TABLE submissions (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner INTEGER NOT NULL,
@@ -45,6 +44,25 @@ CREATE TABLE requests (method TEXT NOT NULL, route TEXT NOT NULL, arrived INTEGE
 CREATE TABLE answers (method TEXT NOT NULL, route TEXT NOT NULL, status INTEGER NOT NULL, sent INTEGER NOT NULL,
     PRIMARY KEY (method, route, status)) WITHOUT ROWID;
 """
+# Faults. Of a batch: `skew` is what its stamps are off by; it is listed, found, read between these times (for ever:
+# 2**62). Of an item: `fault` is the JSON of its `error`. `fault_plan` has one row at most; `fault_counts` belong to it.
+_FAULTS = """
+ALTER TABLE submissions ADD COLUMN skew INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE submissions ADD COLUMN listed_from INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE submissions ADD COLUMN found_from INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE submissions ADD COLUMN found_until INTEGER NOT NULL DEFAULT 4611686018427387904;
+ALTER TABLE submissions ADD COLUMN results_until INTEGER NOT NULL DEFAULT 4611686018427387904;
+ALTER TABLE items ADD COLUMN fault BLOB;
+CREATE TABLE fault_plan (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, plan BLOB,
+    file_digest TEXT);
+CREATE TABLE fault_counts (rule INTEGER NOT NULL, scope TEXT NOT NULL, seen INTEGER NOT NULL, fired INTEGER NOT NULL,
+    PRIMARY KEY (rule, scope)) WITHOUT ROWID;
+CREATE TABLE fault_log (seq INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL, rule INTEGER NOT NULL,
+    do TEXT NOT NULL, call TEXT NOT NULL, about TEXT NOT NULL, nth INTEGER NOT NULL, fired_at INTEGER NOT NULL);
+"""
+_STEPS = (_FIRST, _FAULTS)
+"""A state file of version n has had the first n steps; the others are taken when it is opened."""
+SCHEMA_VERSION = len(_STEPS)
 
 
 def now_us() -> int:
@@ -91,6 +109,13 @@ class Store:
         sql = "INSERT INTO answers VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET sent = sent + 1"
         self._counter().execute(sql, (method, route, status))
 
+    @contextmanager
+    def counting(self) -> Iterator[sqlite3.Connection]:
+        """One transaction of the counters, with the write lock; must not be opened within `write`."""
+        con = self._counter()
+        with _immediate(con):
+            yield con
+
     def _counter(self) -> sqlite3.Connection:
         # NORMAL: in WAL mode such a commit outlives a killed process, though not a power cut, and needs no fsync.
         existing: sqlite3.Connection | None = getattr(self._local, "counter", None)
@@ -126,13 +151,12 @@ def _prepare(path: Path) -> None:
         _write_ahead(con)
         with _immediate(con):
             version = con.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    con.execute(statement)
-                con.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
+            if version > SCHEMA_VERSION:
                 msg = f"{path} has version {version}, this sandbox reads {SCHEMA_VERSION}: give another state folder"
                 raise SandboxError(msg)
+            for statement in "".join(_STEPS[version:]).split(";"):
+                con.execute(statement)
+            con.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     finally:
         con.close()
 

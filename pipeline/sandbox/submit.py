@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.sandbox.chance import digest, draw
+from pipeline.sandbox.faults.acceptance import batch_faults, ends_in_error, item_faults, marred, refuse_items
 from pipeline.sandbox.life import Submission, duration_us
 from pipeline.sandbox.limits import take_credits, take_slot
 from pipeline.sandbox.store import now_us
@@ -19,9 +20,9 @@ from pipeline.sandbox.store import now_us
 if TYPE_CHECKING:
     import sqlite3
 
+    from pipeline.sandbox.call import Call
     from pipeline.sandbox.config import SandboxConfig
     from pipeline.sandbox.schema import Item
-    from pipeline.sandbox.store import Store
 
 NO_HOLDER = "none"
 UNKNOWN_HOLDER = "unknown"
@@ -30,51 +31,63 @@ UNKNOWN_HOLDER = "unknown"
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-def accept_batch(store: Store, config: SandboxConfig, owner: int, items: list[Item], priority: str) -> Submission:
-    """Store a batch and charge its items; raises 423 and 429. Committed when it returns."""
+def accept_batch(call: Call, items: list[Item], priority: str) -> Submission:
+    """Store a batch and charge its items; raises 423, 429, and 422 by the fault plan. Committed when it returns."""
+    refuse_items(call, items)
     bodies = [_ENCODER.encode(item) for item in items]
-    with store.write() as con:
+    with call.store.write() as con:
         now = now_us()
-        take_slot(con, config, owner, now)
-        take_credits(con, config, owner, len(items), now)
-        nth = con.execute("SELECT coalesce(max(nth), 0) + 1 FROM submissions").fetchone()[0]
-        fails = _fails(con, config, owner, items, nth)
-        full = duration_us(config, nth, len(items), priority)
-        share = 0.2 + 0.6 * draw(config.seed, "stop", nth) if fails else 1.0
-        made = Submission(
-            seq=0,
-            id=str(uuid.uuid4()),
-            owner=owner,
-            kind="batch",
-            nth=nth,
-            priority=priority,
-            total=len(items),
-            outcome="error" if fails else "completed",
-            created_at=now,
-            finish_at=now + max(1, int(full * share)),
-            stop_at=int(len(items) * share),
-        )
-        return _insert(con, config, made, items, bodies)
+        take_slot(con, call.config, call.owner, now)
+        take_credits(con, call.config, call.owner, len(items), now)
+        return _insert(con, call, _new_batch(con, call, items, priority, now), items, bodies)
 
 
-def accept_one(store: Store, config: SandboxConfig, owner: int, item: Item) -> Submission:
-    """Store a single transaction and charge it; raises 423 and 429."""
-    with store.write() as con:
+def _new_batch(con: sqlite3.Connection, call: Call, items: list[Item], priority: str, now: int) -> Submission:
+    """What becomes of the batch, all of it."""
+    config, total = call.config, len(items)
+    nth = con.execute("SELECT coalesce(max(nth), 0) + 1 FROM submissions").fetchone()[0]
+    faults = batch_faults(con, call)
+    fails = _fails(con, config, call.owner, items, nth) or ends_in_error(faults)
+    share = 0.2 + 0.6 * draw(config.seed, "stop", nth) if fails else 1.0
+    full = duration_us(config, nth, total, priority)
+    made = Submission(
+        seq=0,
+        id=str(uuid.uuid4()),
+        owner=call.owner,
+        kind="batch",
+        nth=nth,
+        priority=priority,
+        total=total,
+        outcome="error" if fails else "completed",
+        created_at=now,
+        finish_at=now + max(1, int(full * share)),
+        stop_at=int(total * share),
+        skew=call.skew,
+    )
+    return marred(made, faults, config)
+
+
+def accept_one(call: Call, item: Item) -> Submission:
+    """Store a single transaction and charge it; raises 423, 429, and 422 by the fault plan."""
+    refuse_items(call, [item])
+    owner = call.owner
+    with call.store.write() as con:
         now = now_us()
-        take_credits(con, config, owner, 1, now)
-        made = Submission(0, str(uuid.uuid4()), owner, "sync", None, "default", 1, "completed", now, now, 1)
-        return _insert(con, config, made, [item], [_ENCODER.encode(item)])
+        take_credits(con, call.config, owner, 1, now)
+        made = Submission(0, str(uuid.uuid4()), owner, "sync", None, "default", 1, "completed", now, now, 1, call.skew)
+        return _insert(con, call, made, [item], [_ENCODER.encode(item)])
 
 
 def _insert(
-    con: sqlite3.Connection, config: SandboxConfig, made: Submission, items: list[Item], bodies: list[bytes]
+    con: sqlite3.Connection, call: Call, made: Submission, items: list[Item], bodies: list[bytes]
 ) -> Submission:
     marks = ", ".join("?" * (len(made) - 1))
     columns = ", ".join(Submission._fields[1:])
     cursor = con.execute(f"INSERT INTO submissions ({columns}) VALUES ({marks})", made[1:])  # noqa: S608
     seq = cursor.lastrowid or 0
     kinds = _holder_kinds(con, made.owner, items)
-    flawed = _flawed(con, config, made.owner, items)
+    flawed = _flawed(con, call.config, made.owner, items)
+    faults = item_faults(con, call)
     rows = (
         (
             seq,
@@ -86,10 +99,11 @@ def _insert(
             item.id in flawed,
             0,
             body,
+            faults.get(item.id),
         )
         for at, (item, body) in enumerate(zip(items, bodies, strict=True))
     )
-    con.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    con.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     return made._replace(seq=seq)
 
 

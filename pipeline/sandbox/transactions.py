@@ -11,7 +11,7 @@ from pipeline.sandbox.batches import COLUMNS
 from pipeline.sandbox.call import Call, answer
 from pipeline.sandbox.enriched import enriched, transaction
 from pipeline.sandbox.errors import not_found
-from pipeline.sandbox.life import Submission, stamp
+from pipeline.sandbox.life import Submission
 from pipeline.sandbox.paging import Window, page, window
 from pipeline.sandbox.store import now_us
 from pipeline.sandbox.submit import accept_one
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
     import sqlite3
 
 DEFAULT_LIMIT = 25
-_PARTS = "body, holder_kind, flawed"
+_PARTS = "body, holder_kind, flawed, fault"
 
 
 def create(call: Call) -> Response:
     """POST /v3/transactions: one object in, enriched at once; an unknown holder is an `error` in a 200 (Q11)."""
     item = validation.transaction(call.body)
-    made = accept_one(call.store, call.config, call.owner, item)
+    made = accept_one(call, item)
     row = call.store.connection().execute(f"SELECT {_PARTS} FROM items WHERE seq = ?", (made.seq,)).fetchone()  # noqa: S608
-    return answer(enriched(row, stamp(made.created_at)))
+    return answer(enriched(row, made.made))
 
 
 def read(call: Call) -> Response:
     """GET /v3/transactions/{id}: the latest version that has been processed."""
-    seq, position, created_at = _latest(call, call.path["id"], now_us())
+    found, position = _latest(call, call.path["id"], now_us())
     sql = f"SELECT {_PARTS} FROM items WHERE seq = ? AND position = ?"  # noqa: S608
-    row = call.store.connection().execute(sql, (seq, position)).fetchone()
-    return answer(transaction(row, stamp(created_at)))
+    row = call.store.connection().execute(sql, (found.seq, position)).fetchone()
+    return answer(transaction(row, found.made))
 
 
 def delete(call: Call) -> Response:
     """DELETE /v3/transactions/{id}: 204; what it cost stays in the books."""
     with call.store.write() as con:
-        seq, position, _ = _latest(call, call.path["id"], now_us())
+        found, position = _latest(call, call.path["id"], now_us())
         con.execute(
             "UPDATE items SET gone = 1 WHERE owner = ? AND id = ? AND (seq, position) <= (?, ?)",
-            (call.owner, call.path["id"], seq, position),
+            (call.owner, call.path["id"], found.seq, position),
         )
     return Response(status_code=204)
 
@@ -59,7 +59,7 @@ def list_(call: Call) -> Response:
     con = call.store.connection()
     sql = (
         f"SELECT {COLUMNS} FROM submissions WHERE owner = ? AND outcome = 'completed' AND seq <= ?"  # noqa: S608
-        " AND created_at BETWEEN ? AND ? ORDER BY seq DESC"
+        " AND created_at + skew BETWEEN ? AND ? ORDER BY seq DESC"
     )
     for found in con.execute(sql, (call.owner, part.before[0], part.oldest, part.newest)):
         wanted = part.limit + 1 - len(rows)
@@ -74,7 +74,7 @@ def _of_submission(
 ) -> list[tuple[tuple[int, int], Any]]:
     """Up to `wanted` of its transactions, last first, without those that a later visible version replaced."""
     sql = (
-        "SELECT position, body, holder_kind, flawed FROM items i WHERE seq = :seq AND position < :before AND gone = 0"
+        f"SELECT position, {_PARTS} FROM items i WHERE seq = :seq AND position < :before AND gone = 0"  # noqa: S608
         " AND (:holder IS NULL OR holder = :holder) AND NOT EXISTS ("
         "  SELECT 1 FROM items l JOIN submissions s ON s.seq = l.seq WHERE l.owner = i.owner AND l.id = i.id"
         "  AND (l.seq, l.position) > (i.seq, i.position) AND s.outcome = 'completed'"
@@ -85,12 +85,11 @@ def _of_submission(
     if found.seq == part.before[0]:
         before = min(before, part.before[1])
     given = {"seq": found.seq, "before": before, "holder": holder, "now": now, "limit": wanted}
-    made = stamp(found.created_at)
-    return [((found.seq, row[0]), transaction(row[1:], made)) for row in con.execute(sql, given)]
+    return [((found.seq, row[0]), transaction(row[1:], found.made)) for row in con.execute(sql, given)]
 
 
-def _latest(call: Call, identity: str, now: int) -> tuple[int, int, int]:
-    """Submission number, position and time of the version that counts; raises 404."""
+def _latest(call: Call, identity: str, now: int) -> tuple[Submission, int]:
+    """Submission and position of the version that counts; raises 404."""
     sql = (
         f"SELECT i.position, i.gone, {', '.join('s.' + name for name in Submission._fields)}"  # noqa: S608
         " FROM items i JOIN submissions s ON s.seq = i.seq WHERE i.owner = ? AND i.id = ?"
@@ -101,5 +100,5 @@ def _latest(call: Call, identity: str, now: int) -> tuple[int, int, int]:
         if position < found.visible(now):
             if gone:
                 break
-            return found.seq, position, found.created_at
+            return found, position
     raise not_found("Transaction")

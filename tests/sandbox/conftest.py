@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from pipeline.sandbox.books import Books
 from pipeline.sandbox.config import SandboxConfig
 from pipeline.sandbox.process import SandboxProcess
 
@@ -18,6 +19,8 @@ SendItems = Callable[..., httpx.Response]
 
 class Caller(httpx.Client):
     """A client with a key, and the few calls that most tests make."""
+
+    books: Books
 
     def __init__(self, url: str, key: str) -> None:
         super().__init__(base_url=url, headers={"X-API-Key": key}, timeout=60, trust_env=False)
@@ -35,6 +38,12 @@ class Caller(httpx.Client):
             if batch["status"] != "processing":
                 return batch
             time.sleep(0.02)
+
+    def finished(self, items: list[dict[str, Any]]) -> str:
+        """Send a batch, wait for its end, and return its id."""
+        batch: str = self.send_batch(items).raise_for_status().json()["id"]
+        self.ended(batch)
+        return batch
 
 
 def make_items(count: int, prefix: str = "t", **fields: Any) -> list[dict[str, Any]]:
@@ -80,3 +89,28 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Caller]]:
     for client, process in running:
         client.close()
         process.stop()
+
+
+@pytest.fixture(scope="session")
+def fault_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    """One server for the fault plans, which are its state's and not a key's: one test after the other."""
+    config = SandboxConfig(time_scale=500, unthrottled=True)
+    with SandboxProcess(tmp_path_factory.mktemp("faults"), config) as process:
+        yield process
+
+
+@pytest.fixture
+def faulty(fault_sandbox: SandboxProcess, request: pytest.FixtureRequest) -> Iterator[Callable[..., Caller]]:
+    """Puts the rules given and returns a client, `faulty({"call": "*", "do": "status", "status": 503})`.
+
+    The key is the test's own; the books are everybody's, so tests look their own ids up in them.
+    """
+    with Caller(fault_sandbox.url, request.node.nodeid) as client:
+
+        def put(*rules: dict[str, Any]) -> Caller:
+            client.put("/sandbox/faults", json={"rules": list(rules)}).raise_for_status()
+            return client
+
+        client.books = Books(fault_sandbox.config.state)
+        yield put
+        client.delete("/sandbox/faults").raise_for_status()
