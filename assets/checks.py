@@ -20,16 +20,20 @@ def nothing_overdue(enrich: Enrich) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(asset="batch_submissions", description="Nothing waits for a person: no batch held, circuit closed.")
+@dg.asset_check(
+    asset="batch_submissions", description="Nothing waits for a person: no batch held or quarantined, circuit closed."
+)
 def nothing_held(enrich: Enrich) -> dg.AssetCheckResult:
     with enrich.workspace() as ws:
         report = health(ws, overdue_after=OVERDUE)
+    waiting = [*report.held.items(), *report.quarantined.items()]
     return dg.AssetCheckResult(
-        passed=not report.held and report.circuit is None,
+        passed=not report.held and not report.quarantined and report.circuit is None,
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={
             "held": len(report.held),
-            "batches": "\n".join(f"{key}: {why}" for key, why in list(report.held.items())[:20]) or "none",
+            "quarantined": len(report.quarantined),
+            "batches": "\n".join(f"{key}: {why}" for key, why in waiting[:20]) or "none",
             "circuit": report.circuit or "closed",
         },
     )

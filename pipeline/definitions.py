@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets import checks, holders, plan, raw, results, submissions, warehouse
 from pipeline.jobs import JOBS, SCHEDULES
+from pipeline.operator_jobs import OPERATOR_JOBS
 from pipeline.resources import EnrichResource
 from pipeline.sensors import SENSORS
 
@@ -22,7 +23,7 @@ def build_defs(resource: EnrichResource | None = None) -> dg.Definitions:
             warehouse.warehouse,
         ],
         asset_checks=checks.CHECKS,
-        jobs=JOBS,
+        jobs=[*JOBS, *OPERATOR_JOBS],
         sensors=SENSORS,
         schedules=SCHEDULES,
         resources={"enrich": resource or EnrichResource()},

@@ -28,6 +28,9 @@ from pipeline.sensors import completions, publications, submissions
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _TURN_SECONDS = 0.2
 
+MAX_PROBES = 6
+"""Batches that are sent, ever later, to see whether an outage is over; six take an hour on the API's clock."""
+
 MAX_FAILURES = 15
 """Runs and looks that fail one after the other before a person is told; each failed submission backs off by itself."""
 
@@ -104,6 +107,9 @@ class OneShot:
 
     def _obstacle(self, ws: Workspace, rows: int) -> str | None:
         with ws.ledger.read() as conn:
+            opened = circuit.opened(conn)
+            if opened is not None and opened.kind == circuit.OUTAGE and opened.probes < MAX_PROBES:
+                return None  # that passes by waiting: a probe is sent by itself
             return sending.obstacle(conn, ws.limits, rows, now=ws.ledger.now(), run_id=self._session)
 
     def _publish(self, ws: Workspace) -> None:

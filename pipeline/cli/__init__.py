@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.cli import operator
 from pipeline.cli.main import app
 
-__all__ = ["app"]
+__all__ = ["app", "operator"]

@@ -6,7 +6,6 @@ Exit codes: 0 all done (rejected rows and item errors are results, not failures)
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,6 @@ from pipeline.cli import show
 from pipeline.errors import EnrichError
 from pipeline.flow.workspace import Workspace, open_workspace
 from pipeline.lake.warehouse import query as query_warehouse
-from pipeline.ledger import operating
 from pipeline.settings import load_settings
 
 WAITS_FOR_PERSON = 3
@@ -38,8 +36,6 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Data folder (E
 BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Items per batch (ENRICH_BATCH_SIZE).")]
 TimeScale = Annotated[float | None, typer.Option("--time-scale", help="How much faster the sandbox's clock runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-Why = Annotated[str, typer.Option("--why", help="Reason, recorded with your name.")]
-Batch = Annotated[str, typer.Argument(help="Key of the batch, as `enrich status` shows it.")]
 
 
 @contextmanager
@@ -128,32 +124,6 @@ def query(
             typer.echo(json.dumps(dict(zip(result.columns, row, strict=True)), default=str))
     else:
         show.table(result.columns, result.rows)
-
-
-@app.command()
-def retry(batch: Batch, why: Why = "", data_dir: DataDir = None) -> None:
-    """Grant a held batch another attempt."""
-    from pipeline.flow.operating import retry as grant_retry  # noqa: PLC0415 - polars takes its time to import
-
-    with troubles(), workspace(data_dir) as ws:
-        state = grant_retry(ws, batch, who=getpass.getuser(), why=why)
-    typer.echo(f"{batch} is {state} again; the sensors or the next `enrich run` take it from here")
-
-
-@app.command()
-def hold(batch: Batch, why: Why = "", data_dir: DataDir = None) -> None:
-    """Keep a planned batch from being sent."""
-    with troubles(), workspace(data_dir) as ws:
-        operating.hold(ws.ledger, batch, who=getpass.getuser(), why=why)
-    typer.echo(f"{batch} is held; `enrich release {batch}` undoes it")
-
-
-@app.command()
-def release(batch: Batch, why: Why = "", data_dir: DataDir = None) -> None:
-    """Undo `hold`, with no further attempt granted."""
-    with troubles(), workspace(data_dir) as ws:
-        state = operating.release(ws.ledger, batch, who=getpass.getuser(), why=why)
-    typer.echo(f"{batch} is {state} again")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

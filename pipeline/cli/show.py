@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.flow.status import Status
+if TYPE_CHECKING:
+    from pipeline.flow.doctoring import Finding
+    from pipeline.flow.status import Status
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -62,11 +64,36 @@ def _cell(value: Any) -> str:
 
 def status(report: Status) -> None:
     """The answer of `enrich status`."""
-    say(f"[bold]{report.source}[/] · {escape(report.home)} · revision {report.revision}")
+    behind = report.revision - report.published_revision
+    published = f", {behind} of it not published yet" if behind else ""
+    say(f"[bold]{report.source}[/] · {escape(report.home)} · revision {report.revision}{published}")
     table(["rows are", "count"], report.rows_by_state.items())
     say("")
-    table(["batches are", "batches", "items"], [(state, n, items) for state, (n, items) in report.batches.items()])
+    rows = [(state, n, items, report.since.get(state)) for state, (n, items) in report.batches.items()]
+    table(["batches are", "batches", "items", "the first since (UTC)"], rows)
     say("")
-    say(f"credits charged or at risk: {report.credits_spent:,} · in the bucket: {report.credits_level:,}")
+    money = report.spending
+    say(
+        f"credits charged or at risk: {money.spent:,} (today {_of(money.today, money.cap_day)}, this month"
+        f" {_of(money.this_month, money.cap_month)}) · of unknown fate: {money.at_risk:,} · for batches in error:"
+        f" {money.for_nothing:,} · in the bucket: {money.in_bucket:,}"
+    )
+    for line in report.needs:
+        say(f"[yellow]![/] {escape(line)}")
     for line in report.next_steps:
         say(f"→ {escape(line)}")
+
+
+def _of(spent: int, cap: int | None) -> str:
+    return f"{spent:,}" if cap is None else f"{spent:,} of {cap:,}"
+
+
+_MARKS = {True: "[green]ok[/]", False: "[bold red]no[/]", None: "  "}
+
+
+def findings(found: Sequence[Finding]) -> None:
+    """The answer of `enrich doctor`."""
+    for finding in found:
+        out.print(f"{_MARKS[finding.ok]} [bold]{finding.what}[/]: {escape(finding.says)}", soft_wrap=True)
+        if finding.ok is False and finding.hint:
+            out.print(f"   {escape(finding.hint)}", soft_wrap=True)

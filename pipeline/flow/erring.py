@@ -18,6 +18,9 @@ from pipeline.ledger import batches, outcomes
 from pipeline.ledger.claims import Claim
 from pipeline.ledger.states import State
 
+LONE_TRIES = 4
+"""Further tries of a single item while nothing else is sent that would tell an outage from a bad item: an hour."""
+
 
 def answer_error(ws: Workspace, claim: Claim, row: Any) -> tuple[State, str]:
     """Decide for one batch in error, which the caller has claimed. Returns its new state and the reason.
@@ -25,7 +28,7 @@ def answer_error(ws: Workspace, claim: Claim, row: Any) -> tuple[State, str]:
     Raises LostClaimError when the batch is another step's by now.
     """
     with ws.ledger.read() as conn:
-        healthy = outcomes.is_healthy(conn, row.root_key, outage_after=ws.settings.outage_after)
+        healthy = outcomes.is_healthy(conn, row.batch_key, outage_after=ws.settings.outage_after)
         spent = outcomes.spent_looking(conn, row.root_key)
         whole = batches.get(conn, row.root_key).rows
     if row.attempts < row.attempts_allowed:
@@ -51,12 +54,11 @@ def _again(ws: Workspace, claim: Claim, row: Any, reason: str, *, grant: int = 0
 
 
 def _alone(ws: Workspace, claim: Claim, row: Any, *, healthy: bool) -> tuple[State, str]:
-    """One item. It is at fault only if the API worked for others meanwhile; else nobody knows, and it is tried again."""
-    if not healthy:
-        return _again(ws, claim, row, "it ended in error, and so did every other batch meanwhile", grant=1)
-    reason = (
-        f"{row.attempts} batches of this one item ended in error while others completed; last {row.vendor_batch_id}"
-    )
+    """One item. It is at fault only if the API worked for others meanwhile; else nobody knows, and it goes again."""
+    if not healthy and row.attempts < ws.settings.max_attempts + LONE_TRIES:
+        return _again(ws, claim, row, "it ended in error, and nothing else completed meanwhile", grant=1)
+    others = "while others completed" if healthy else "with none to compare with"
+    reason = f"{row.attempts} batches of this one item ended in error, {others}; the last was {row.vendor_batch_id}"
     outcomes.quarantine(ws.ledger, claim, reason=reason)
     return State.QUARANTINED, reason
 

@@ -15,29 +15,37 @@ from pipeline.ledger.states import SLOT_STATES, State
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Batch keys that are overdue, held ones with the reason, the open circuit's reason."""
+    """Batch keys that are overdue, held and quarantined ones with the reason, the open circuit's reason."""
 
     overdue: list[str]
     held: dict[str, str]
+    quarantined: dict[str, str]
     circuit: str | None
     oldest_unfinished: float
-    """Age in seconds of the oldest accepted row that is neither enriched nor held; 0 when there is none."""
+    """Age in seconds of the oldest accepted row that is not enriched and waits for no person; 0 when there is none."""
 
 
 def health(ws: Workspace, *, overdue_after: timedelta) -> Health:
     """Look at the ledger. `overdue_after` is on the sandbox's clock where there is one."""
     limit = ws.ledger.now() - timedelta(seconds=ws.settings.scaled(overdue_after.total_seconds()))
     under_way = batches.in_states(ws.ledger, *SLOT_STATES)
-    held = {row.batch_key: row.reason or "" for row in batches.in_states(ws.ledger, State.HELD)}
+    held, quarantined = (_reasons(ws, state) for state in (State.HELD, State.QUARANTINED))
     with ws.ledger.read() as conn:
         open_circuit = circuit.opened(conn)
-        unfinished = [row for row in manifest.live(conn, "waiting", "plan") if row.batch_key not in held]
+        unfinished = [
+            row for row in manifest.live(conn, "waiting", "plan") if row.batch_key not in {*held, *quarantined}
+        ]
     return Health(
         overdue=[row.batch_key for row in under_way if row.state_since < limit],
         held=held,
+        quarantined=quarantined,
         circuit=open_circuit.reason if open_circuit else None,
         oldest_unfinished=max(((ws.ledger.now() - row.added_at).total_seconds() for row in unfinished), default=0.0),
     )
+
+
+def _reasons(ws: Workspace, state: State) -> dict[str, str]:
+    return {row.batch_key: row.reason or "" for row in batches.in_states(ws.ledger, state)}
 
 
 def results_missing(ws: Workspace) -> int:

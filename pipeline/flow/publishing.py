@@ -103,7 +103,7 @@ def _read(ws: Workspace) -> _Read:
 
 
 def _miscounts(batches: list[Any], live: list[Any]) -> list[str]:
-    """Rows of a batch = rows in its landed or plan file + rows that went on to its children, by the ledger's figures."""
+    """Rows of a batch = rows in its landed or plan file + rows that went on to its children, as the ledger says."""
     in_files: Counter[str] = Counter()
     for file in live:
         if file.kind in {"plan", "transactions"}:

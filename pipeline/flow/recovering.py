@@ -122,7 +122,7 @@ def _adopt_or_disown(
     ws: Workspace, client: ApiClient, batch: Batch, intents: dict[str, _Intent], report: RecoveryReport
 ) -> None:
     """By ids only: a batch that completed with an intent's ids is that intent's; with others it is foreign for good."""
-    ids = _ids_of(ws, client, batch.id)
+    ids = ids_of(ws, client, batch.id)
     if not ids:
         return  # nothing is proved: it stays a candidate, and a person decides in the end
     for key, intent in intents.items():
@@ -135,7 +135,7 @@ def _adopt_or_disown(
         _disown(ws, batch.id, "completed with other ids")
 
 
-def _ids_of(ws: Workspace, client: ApiClient, vendor_id: str) -> frozenset[str] | None:
+def ids_of(ws: Workspace, client: ApiClient, vendor_id: str) -> frozenset[str] | None:
     """Ids in a batch's results; None where they cannot be read now, which decides nothing."""
     with ws.scratch() as scratch:
         path = scratch / "results.json"

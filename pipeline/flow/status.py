@@ -1,20 +1,39 @@
-"""What is where, since when, and what happens next: the operator's view of one data folder. Reads only."""
+"""What is where, since when, what it costs, and what happens next: the operator's view of a data folder. Reads."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+
+from sqlalchemy import func, select
 
 from pipeline.flow.health import health
 from pipeline.flow.workspace import Workspace
-from pipeline.ledger import batches, circuit, holders, manifest, sending
+from pipeline.ledger import batches, circuit, holders, manifest, schema, sending
 from pipeline.ledger import credits as bucket
-from pipeline.ledger.states import IN_FLIGHT, ROW_STATE, State
+from pipeline.ledger.states import IN_FLIGHT, ROW_STATE, Attempt, State
 
 OVERDUE = timedelta(hours=6)
+MOST_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Credits: one per item. `at_risk` are those of attempts whose fate is unknown; they are part of `spent`."""
+
+    spent: int
+    today: int
+    this_month: int
+    at_risk: int
+    for_nothing: int
+    """Charged for batches that ended in error."""
+    charged_twice: int
+    in_bucket: int
+    cap_day: int | None
+    cap_month: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +43,15 @@ class Status:
     source: str
     home: str
     revision: int
+    published_revision: int
     rows_by_state: dict[str, int]
     batches: dict[str, tuple[int, int]]
+    since: dict[str, datetime]
+    """State to when the first of its batches entered it (naive UTC)."""
     credits_spent: int
     credits_level: int
+    spending: Spending
+    needs: list[str]
     next_steps: list[str]
     needs_person: bool
 
@@ -39,28 +63,43 @@ class Status:
 def read_status(ws: Workspace) -> Status:
     """Read it all. Costs a few milliseconds: counts come from the manifest and the ledger, not from the rows."""
     by_state = batches.counts_by_state(ws.ledger)
-    report = health(ws, overdue_after=OVERDUE)
-    with ws.ledger.read() as conn:
-        spent = sending.spent(conn)
-        level = bucket.level(conn, ws.bucket, now=ws.ledger.now())
-        open_circuit = circuit.opened(conn)
-    needs = [
-        f"{key} is held: {why} → `enrich retry {key}` or `enrich release {key}`" for key, why in report.held.items()
-    ]
-    if open_circuit is not None:
-        needs.append(f"nothing is sent since {open_circuit.opened_at:%Y-%m-%d %H:%M} UTC: {open_circuit.reason}")
-    needs += [f"{key} is overdue" for key in report.overdue]
+    spending = _spending(ws)
+    head = manifest.head(ws.ledger)
+    needs = _needs(ws, spending)
+    b = schema.batches
+    since = ws.ledger.rows(select(b.c.state, func.min(b.c.state_since)).group_by(b.c.state).order_by(b.c.state))
     return Status(
         source=ws.settings.source,
         home=str(ws.home),
-        revision=manifest.head(ws.ledger).revision,
+        revision=head.revision,
+        published_revision=head.published_revision,
         rows_by_state=rows_by_state(ws),
         batches=dict(sorted(by_state.items())),
-        credits_spent=spent,
-        credits_level=int(level),
-        next_steps=needs + _next(ws),
+        since={str(state): moment for state, moment in since},
+        credits_spent=spending.spent,
+        credits_level=spending.in_bucket,
+        spending=spending,
+        needs=needs,
+        next_steps=_next(ws),
         needs_person=bool(needs),
     )
+
+
+def _spending(ws: Workspace) -> Spending:
+    a, now = schema.attempts, ws.ledger.now()
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    with ws.ledger.read() as conn:
+        return Spending(
+            spent=sending.spent(conn),
+            today=sending.spent(conn, a.c.reserved_at >= day),
+            this_month=sending.spent(conn, a.c.reserved_at >= day.replace(day=1)),
+            at_risk=sending.spent(conn, a.c.state.in_([Attempt.SENDING, Attempt.UNCONFIRMED])),
+            for_nothing=sending.spent(conn, a.c.state == Attempt.ERRORED),
+            charged_twice=sending.spent(conn, a.c.error == sending.DOUBLE_CHARGE),
+            in_bucket=int(bucket.level(conn, ws.bucket, now=now)),
+            cap_day=ws.settings.spend_cap_day,
+            cap_month=ws.settings.spend_cap_month,
+        )
 
 
 def rows_by_state(ws: Workspace) -> dict[str, int]:
@@ -79,21 +118,72 @@ def rows_by_state(ws: Workspace) -> dict[str, int]:
     return dict(counts)
 
 
+def _needs(ws: Workspace, spending: Spending) -> list[str]:
+    """What waits for a person, each in one sentence with what to type."""
+    report = health(ws, overdue_after=OVERDUE)
+    needs = [
+        f"{key} is held: {why} → `enrich retry {key}` or `enrich release {key}`" for key, why in report.held.items()
+    ]
+    quarantined = batches.in_states(ws.ledger, State.QUARANTINED)
+    if quarantined:
+        rows = sum(row.rows for row in quarantined)
+        needs.append(
+            f"{rows} rows in {len(quarantined)} batches are quarantined, such as {quarantined[0].batch_key}:"
+            f" {quarantined[0].reason} → `enrich retry {quarantined[0].batch_key}` tries again"
+        )
+    needs += _obstacles(ws)
+    needs += [f"{key} is overdue; it is watched, and landed when it ends" for key in report.overdue]
+    if spending.charged_twice:
+        needs.append(
+            f"{spending.charged_twice} credits were charged twice: a batch was listed later than ENRICH_GRACE allows"
+        )
+    return needs
+
+
+def _obstacles(ws: Workspace) -> list[str]:
+    """What keeps planned batches from being sent and does not pass by itself: the circuit, or a cap."""
+    planned = batches.in_states(ws.ledger, State.PLANNED)
+    with ws.ledger.read() as conn:
+        opened = circuit.opened(conn)
+        if opened is not None:
+            since = f"{opened.opened_at:%Y-%m-%d %H:%M} UTC"
+            then = f"a batch tries again after {opened.probe_after:%H:%M:%S} UTC, or after `enrich doctor`"
+            return [f"nothing is sent since {since}: {opened.reason}; {then}"]
+        if not planned:
+            return []
+        why = sending.obstacle(conn, ws.limits, planned[0].rows, now=ws.ledger.now(), run_id=None)
+    return [f"{planned[0].batch_key} is not sent: {why}"] if why else []
+
+
 def _next(ws: Workspace) -> list[str]:
-    lines = []
-    for row in batches.in_states(ws.ledger, State.PLANNED, State.UNCONFIRMED, State.SUBMITTED, State.COMPLETED):
-        if row.state == State.PLANNED:
-            when = f" not before {row.next_attempt_at:%H:%M:%S} UTC" if row.next_attempt_at else " next"
-            why = f" ({row.reason})" if row.reason else ""
-            lines.append(f"{row.batch_key} is sent{when}{why}")
-        elif row.state == State.SUBMITTED:
-            since = f"{row.state_since:%H:%M:%S} UTC"
-            lines.append(f"{row.batch_key} is processing: {row.progress or 0:,} of {row.rows:,} since {since}")
-        elif row.state == State.UNCONFIRMED:
-            lines.append(f"{row.batch_key} is looked for in the API's list: {row.reason}")
-        else:
-            lines.append(f"{row.batch_key} is fetched and landed")
+    """What happens by itself, oldest first."""
+    rows = batches.in_states(ws.ledger, State.PLANNED, State.UNCONFIRMED, State.SUBMITTED, State.COMPLETED)
+    lines = [_sentence(ws, row) for row in rows[:MOST_LINES]]
+    if len(rows) > MOST_LINES:
+        lines.append(f"… and so on for {len(rows) - MOST_LINES} more batches")
     waiting = holders.counts(ws.ledger).get(holders.WANTED, 0)
     if waiting:
         lines.append(f"{waiting} account holders are created")
-    return lines[:20]
+    with ws.ledger.read() as conn:
+        until = bucket.not_before(conn, now=ws.ledger.now())
+    if until is not None:
+        lines.append(f"the API asked for patience (429): nothing is sent before {until:%H:%M:%S} UTC")
+    return lines
+
+
+def _sentence(ws: Workspace, row: Any) -> str:
+    key, now = row.batch_key, ws.ledger.now()
+    later = row.next_attempt_at is not None and row.next_attempt_at > now
+    when = f"not before {row.next_attempt_at:%H:%M:%S} UTC" if later else "next"
+    why = f" ({row.reason})" if row.reason else ""
+    if row.state == State.PLANNED:
+        return f"{key} is sent {when}{why}"
+    if row.state == State.SUBMITTED:
+        since = f"{row.state_since:%H:%M:%S} UTC"
+        return f"{key} is processing: {row.progress or 0:,} of {row.rows:,} since {since}"
+    if row.state == State.UNCONFIRMED:
+        absent = row.state_since + timedelta(seconds=ws.settings.scaled(ws.settings.grace))
+        return (
+            f"{key} is looked for in the API's list, and sent again if it is not there after {absent:%H:%M:%S} UTC{why}"
+        )
+    return f"{key} is fetched and landed {when}{why}"

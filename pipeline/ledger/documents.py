@@ -1,4 +1,4 @@
-"""What is archived for each batch: its plan, and the answers that it was landed from. Only paths; the lake has the files."""
+"""What is archived for each batch: its plan, and the answers that it was landed from. Paths only."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def release(ledger: Ledger, batch_key: str, *, who: str, why: str) -> State:
     now = ledger.now()
     with ledger.write() as conn:
         row = batches.get(conn, batch_key)
-        _require(row, State.HELD)
+        require(row, State.HELD)
         to = State(row.held_from or State.PLANNED)
         if to is State.PLANNED and row.attempts >= row.attempts_allowed:
             raise EnrichError(
@@ -59,17 +59,19 @@ def release(ledger: Ledger, batch_key: str, *, who: str, why: str) -> State:
     return to
 
 
-def retry(ledger: Ledger, batch_key: str, *, who: str, why: str) -> State:
+def retry(ledger: Ledger, batch_key: str, *, who: str, why: str, send: bool = False) -> State:
     """Grant a held or quarantined batch another attempt: fetched again when the API has results for it, else sent.
+
+    `send`: sent again, and charged again, even where it could be looked at once more.
 
     Raises EnrichError for any other state.
     """
     now = ledger.now()
     with ledger.write() as conn:
         row = batches.get(conn, batch_key)
-        _require(row, State.HELD, State.QUARANTINED)
+        require(row, State.HELD, State.QUARANTINED)
         to = State(row.held_from or State.PLANNED)
-        to = State.PLANNED if to is State.ERRORED else to
+        to = State.PLANNED if send or to is State.ERRORED else to
         values: dict[str, Any] = {"held_from": None, "reason": None, "collect_tries": 0, "next_attempt_at": None}
         if to is State.PLANNED:
             values["attempts_allowed"] = max(row.attempts_allowed, row.attempts) + 1
@@ -108,7 +110,7 @@ def adopt(ledger: Ledger, batch_key: str, vendor_batch_id: str, *, who: str, why
     now = ledger.now()
     with ledger.write() as conn:
         row = batches.get(conn, batch_key)
-        _require(row, *ADOPTABLE)
+        require(row, *ADOPTABLE)
         taken = conn.execute(select(_a.c.batch_key).where(_a.c.vendor_batch_id == vendor_batch_id)).scalar()
         if taken is not None:
             raise EnrichError(f"{vendor_batch_id} is known already: it is an attempt of batch {taken}")
@@ -143,7 +145,8 @@ def _attempt_to_adopt(conn: Connection, row: Any, now: datetime) -> int:
     return sequence
 
 
-def _require(row: Any, *states: State) -> None:
+def require(row: Any, *states: State) -> None:
+    """Raise EnrichError, in words for a person, unless the batch is in one of these states."""
     if row.state not in states:
         raise EnrichError(
             f"batch {row.batch_key} is {row.state}, not {' or '.join(states)}",

@@ -63,21 +63,30 @@ def report(
 
 
 def errors_in_a_row(conn: Connection) -> int:
-    """Attempts that ended in error since the last one that completed."""
+    """Attempts that ended in error since the last one that completed, and that are not explained otherwise.
+
+    Those of batches that were split or quarantined are: items in them are at fault, or are being looked for.
+    """
     latest = select(func.max(_a.c.finished_at)).where(_a.c.state == Attempt.COMPLETED)
     completed = conn.execute(latest).scalar_one()
-    where = [_a.c.state == Attempt.ERRORED]
+    where = [_a.c.state == Attempt.ERRORED, _b.c.state.not_in([State.SPLIT, State.QUARANTINED])]
     if completed is not None:
         where.append(_a.c.finished_at > completed)
-    return int(conn.execute(select(func.count()).where(*where)).scalar_one())
+    joined = select(func.count()).select_from(_a.join(_b, _b.c.batch_key == _a.c.batch_key))
+    return int(conn.execute(joined.where(*where)).scalar_one())
 
 
-def is_healthy(conn: Connection, root_key: str, *, outage_after: int) -> bool:
+def is_healthy(conn: Connection, batch_key: str, *, outage_after: int) -> bool:
     """Whether the API works for others: then a batch's errors are its own.
 
-    That is, some batch completed since the rows of `root_key` were first sent, and errors are not the rule since then.
+    That is, some batch completed since this one was first sent, or since the one that it is a half of was; and errors
+    are not the rule since then.
     """
-    begun = select(func.min(_a.c.reserved_at)).where(_a.c.batch_key == root_key).scalar_subquery()
+    row = batches.get(conn, batch_key)
+    since = batch_key
+    if row.parent_key is not None and batches.get(conn, row.parent_key).state == State.SPLIT:
+        since = row.parent_key
+    begun = select(func.min(_a.c.reserved_at)).where(_a.c.batch_key == since).scalar_subquery()
     other = select(_a.c.batch_key).where(_a.c.state == Attempt.COMPLETED, _a.c.finished_at > begun)
     return conn.execute(other.limit(1)).first() is not None and errors_in_a_row(conn) < outage_after
 
@@ -111,13 +120,14 @@ def plan_again(ledger: Ledger, claim: Claim, *, retry_at: datetime, reason: str,
 
 
 def quarantine(ledger: Ledger, claim: Claim, *, reason: str) -> None:
-    """errored → quarantined: its one item makes a batch fail; everything around it has been tried without it."""
+    """errored → quarantined: its one item makes a batch fail. What looked like an outage is explained by that."""
     now = ledger.now()
     with ledger.write() as conn:
         batches.move(
             conn, claim.batch_key, State.ERRORED, State.QUARANTINED, now=now, claim=claim, reason=reason,
             next_reason="batch_error",
         )  # fmt: skip
+        circuit.closed_by_completion(conn)
         manifest.touch(conn)
 
 

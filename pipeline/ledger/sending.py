@@ -21,6 +21,9 @@ from pipeline.ledger.credits import BucketSize
 from pipeline.ledger.db import Ledger
 from pipeline.ledger.states import CHARGED_ATTEMPTS, Attempt, State
 
+DOUBLE_CHARGE = "accepted after it had been sent again: charged twice"
+"""Error of an attempt that the promise's assumptions did not hold for: `enrich status` names it."""
+
 _a = schema.attempts
 _b = schema.batches
 
@@ -184,7 +187,7 @@ def submitted(
                 conn, size, intent.credits, level_before=intent.bucket_level, taken_at=intent.reserved_at, now=now
             )
             manifest.touch(conn)
-        error = None if current else "accepted after it had been sent again: charged twice"
+        error = None if current else DOUBLE_CHARGE
         conn.execute(
             update(_a)
             .where(_a.c.batch_key == row.batch_key, _a.c.sequence == intent.sequence)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -9,10 +10,12 @@ from pipeline.flow.collecting import collect
 from pipeline.flow.holder_sync import sync_holders
 from pipeline.flow.inbox import ingest_files
 from pipeline.flow.planning import plan
+from pipeline.flow.publishing import publish_warehouse
 from pipeline.flow.recovering import recover
 from pipeline.flow.submitting import submit
 from pipeline.flow.watching import watch
-from pipeline.ledger import batches, schema
+from pipeline.lake import files, tables
+from pipeline.ledger import batches, manifest, schema, sending
 from pipeline.ledger.states import OPEN_STATES, State
 from pipeline.sandbox.books import Books
 
@@ -20,8 +23,8 @@ from pipeline.sandbox.books import Books
 class Steps:
     """The steps over one data folder, without Dagster."""
 
-    def __init__(self, ws, client):
-        self.ws, self.client = ws, client
+    def __init__(self, ws, client, api=None):
+        self.ws, self.client, self.api = ws, client, api
 
     def ingest(self, *paths, mapping=None):
         return ingest_files(self.ws, paths, mapping)
@@ -56,6 +59,31 @@ class Steps:
     def collect(self):
         return collect(self.ws, self.client, self.keys(State.COMPLETED, State.ERRORED))
 
+    def rows(self, *columns):
+        """The landed rows, by id."""
+        with self.ws.ledger.read() as conn:
+            paths = [row.path for row in manifest.live(conn, "transactions")]
+        found = files.read_table(self.ws.lake, paths, ["transaction_id", *columns], table=tables.TRANSACTIONS)
+        return {row[0]: row[1] if len(columns) == 1 else row[1:] for row in found.iter_rows()}
+
+    def reasons(self):
+        """Why each id was charged, oldest first, as the ledger says of the batches that the API's books name."""
+        a = schema.attempts
+        known = {row.vendor_batch_id: row.reason for row in self.ws.ledger.rows(select(a)) if row.vendor_batch_id}
+        return {charge.id: [known[batch] for batch in charge.submissions] for charge in Books(self.api).charges()}
+
+    def check(self):
+        """The invariants that hold whatever happened: identity, and a recorded reason for each further charge."""
+        report = publish_warehouse(self.ws)
+        assert report.violations == []
+        for reasons in self.reasons().values():
+            assert reasons[0] == "first"
+            assert set(reasons[1:]) <= {"batch_error", "item_error", "split", "operator"}
+        charged = Books(self.api).summary().items_charged
+        with self.ws.ledger.read() as conn:
+            assert sending.spent(conn) == charged
+        return report.counts
+
     def finish(self, seconds=30):
         """Everything until nothing is left to do."""
         end = time.monotonic() + seconds
@@ -70,13 +98,18 @@ class Steps:
 
 
 @pytest.fixture
-def steps_for(workspace_for, sandbox_for, client_for):
-    """Steps over a new data folder and a sandbox: `steps_for(sandbox={...}, batch_size=10)`."""
+def steps_for(workspace_for, sandbox_for, client_for, tmp_path):
+    """Steps over a new data folder and a sandbox: `steps_for(sandbox={...}, faults=[{...}], batch_size=10)`."""
 
-    def make(name="data", *, sandbox=None, server=None, **given):
-        server = server or sandbox_for(name=f"{name}-api", **(sandbox or {}))
+    def make(name="data", *, sandbox=None, server=None, faults=(), **given):
+        knobs = dict(sandbox or {})
+        if faults:
+            plan = tmp_path / f"{name}-faults.json"
+            plan.write_text(json.dumps({"rules": list(faults)}))
+            knobs["fault_plan"] = plan
+        server = server or sandbox_for(name=f"{name}-api", **knobs)
         ws = workspace_for(name, base_url=server.url, **given)
-        return Steps(ws, client_for(server.url))
+        return Steps(ws, client_for(server.url), tmp_path / f"{name}-api")
 
     return make
 

@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 from pipeline.api.results import decode_item
-from pipeline.errors import EnrichError
 from pipeline.flow import collecting, operating
 from pipeline.flow.landing import Stamp, build
 from pipeline.flow.publishing import check_now, publish_warehouse

@@ -14,9 +14,9 @@ from filelock import FileLock
 
 from pipeline.api.client import ApiClient
 from pipeline.flow import recovering
+from pipeline.flow.backoff import backoff
 from pipeline.flow.holder_sync import sync_holders
 from pipeline.flow.recovering import recover
-from pipeline.flow.backoff import backoff
 from pipeline.flow.submitting import submit
 from pipeline.ledger import circuit, holders
 from pipeline.ledger.states import State
