@@ -12,18 +12,18 @@ import dagster as dg
 
 from pipeline import dispatch
 from pipeline.api.client import ApiClient
+from pipeline.crashpoints import point
 from pipeline.errors import EnrichError
+from pipeline.flow.choosing import may_call, sendable_now
 from pipeline.flow.inbox import settled_files
 from pipeline.flow.planning import plan_is_due
 from pipeline.flow.recovering import recover
-from pipeline.flow.submitting import waits_for_holders
 from pipeline.flow.sweeping import recover_senders
 from pipeline.flow.watching import watch
 from pipeline.flow.workspace import Workspace
 from pipeline.jobs import collect_job, holders_job, ingest_job, plan_job, submit_job, warehouse_job
 from pipeline.ledger import batches as ledger_batches
-from pipeline.ledger import circuit, claims, holders, manifest, outcomes, sending
-from pipeline.ledger import credits as bucket
+from pipeline.ledger import claims, holders, manifest, outcomes
 from pipeline.ledger.states import State
 from pipeline.partitions import (
     BATCHES,
@@ -98,40 +98,10 @@ def submission_requests(ws: Workspace, instance: dg.DagsterInstance) -> list[dg.
     return requests + _dispatched(ws, instance, submit_job.name, sendable_now(ws))
 
 
-def may_call(ws: Workspace) -> bool:
-    """False while the circuit is open: a refused key is refused for holders as well."""
-    with ws.ledger.read() as conn:
-        opened = circuit.opened(conn)
-    return opened is None or circuit.probe_is_due(opened, ws.ledger.now())
-
-
 def forget_the_dead(ws: Workspace, *states: State) -> None:
     """Free the batches of processes that died; one at which too many did waits for a person."""
     if claims.forget_lost_claims(ws.ledger, *states):
         outcomes.hold_deadly(ws.ledger, kills=MOST_KILLS)
-
-
-def sendable_now(ws: Workspace) -> list[str]:
-    """Planned batches for which there are places and credits, oldest first; none while the circuit is open.
-
-    An open circuit lets one batch through as a probe when its time has come.
-    """
-    rows = ledger_batches.sendable(ws.ledger)
-    now = ws.ledger.now()
-    with ws.ledger.read() as conn:
-        if (opened := circuit.opened(conn)) is not None:
-            rows.sort(key=dispatch.cost_as_probe)
-        if not rows or sending.obstacle(conn, ws.limits, rows[0].rows, now=now, run_id=None):
-            return []
-        free = ws.settings.max_in_flight - ledger_batches.slots_in_use(conn)
-        level = bucket.level(conn, ws.bucket, now=now) if bucket.not_before(conn, now=now) is None else 0
-    if opened is not None:
-        free = min(free, 1)
-    if free <= 0:
-        return []
-    # Lazily, since each look reads a plan file: as many as there are places, not as many as wait.
-    ready = ((row.batch_key, row.rows) for row in rows if not waits_for_holders(ws, row.batch_key))
-    return dispatch.affordable(ready, slots=free, level=level)
 
 
 def _dispatched(ws: Workspace, instance: dg.DagsterInstance, job: str, keys: Sequence[str]) -> list[dg.RunRequest]:
@@ -140,7 +110,9 @@ def _dispatched(ws: Workspace, instance: dg.DagsterInstance, job: str, keys: Seq
         return []
     ensure_partitions(instance, keys)
     grouped = dispatch.ranges(keys, instance.get_dynamic_partitions(BATCHES))
+    point("dispatch.before_commit")
     ledger_batches.dispatch(ws.ledger, keys, seconds=ws.settings.dispatch_seconds)
+    point("dispatch.after_commit")
     return [range_request(job, group) for group in grouped]
 
 
@@ -206,12 +178,16 @@ def report_landed(ws: Workspace, instance: dg.DagsterInstance) -> int:
     rows = [row for row in ledger_batches.unreported(ws.ledger) if claims.is_free(row, now)]
     sent = [row for row in ledger_batches.unreported_submissions(ws.ledger) if claims.is_free(row, now)]
     ensure_partitions(instance, [row.batch_key for row in (*rows, *sent)])
+    if rows or sent:
+        point("outbox.before_event")
     for row in rows:
         for event in landed_events(row.batch_key, settled_metadata(ws, row)):
             instance.report_runless_asset_event(event)
     for row in sent:
         event = materialization("batch_submissions", row.batch_key, submission_metadata(row))
         instance.report_runless_asset_event(event)
+    if rows or sent:
+        point("outbox.after_event")
     ledger_batches.mark_reported(ws.ledger, {row.batch_key: row.landed_version or 1 for row in rows})
     ledger_batches.mark_submissions_reported(ws.ledger, {row.batch_key: row.sequence for row in sent})
     return len(rows) + len(sent)

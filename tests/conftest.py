@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -20,7 +21,11 @@ SHARED = ROOT.parent / "shared"
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch):
     """No setting of the person who runs the tests, and no .env, has a say in them."""
-    for name in [name for name in os.environ if name.startswith("ENRICH_") and name != "ENRICH_NO_SKIPS"]:
+    for name in [
+        name
+        for name in os.environ
+        if name.startswith("ENRICH_") and name not in {"ENRICH_NO_SKIPS", "ENRICH_RELIABILITY"}
+    ]:
         monkeypatch.delenv(name)
 
 
@@ -113,3 +118,25 @@ def bank_file(tmp_path):
         return path
 
     return write
+
+
+RELIABILITY = pytest.StashKey[list[dict]]()
+"""What the crash and fault matrices came to, for `benchmarks/reliability.md`."""
+
+
+@pytest.fixture
+def reliability(request):
+    """Note the outcome of one case: `reliability("fault", name, rows=24, enriched=24, …)`."""
+    rows = request.config.stash.setdefault(RELIABILITY, [])
+
+    def note(kind, name, **figures):
+        rows.append({"kind": kind, "name": name, **figures})
+
+    return note
+
+
+def pytest_sessionfinish(session):
+    """With ENRICH_RELIABILITY (make reliability) write the outcomes as a table."""
+    path = os.environ.get("ENRICH_RELIABILITY")
+    if path and session.config.stash.get(RELIABILITY, None):
+        Path(path).write_text(json.dumps(session.config.stash[RELIABILITY], indent=1))

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "pipeline.sandbox": set(),
     "pipeline.sample": set(),
     "pipeline.dispatch": set(),
-    "pipeline.flow": {"pipeline.api", "pipeline.ingest", "pipeline.ledger", "pipeline.lake"},
+    "pipeline.flow": {"pipeline.api", "pipeline.dispatch", "pipeline.ingest", "pipeline.ledger", "pipeline.lake"},
     "pipeline.local_api": {"pipeline.sandbox"},
 }
 """What each plain part may import besides BASE and itself."""

@@ -6,6 +6,7 @@ through here: they are never repeated and need a connection of their own, see `s
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections import Counter
@@ -52,6 +53,7 @@ class Caller:
     def __init__(self, http: httpx.Client, *, url: str, key: bytes, throttle: Throttle, backoff: Backoff) -> None:
         self.server_time: datetime | None = None
         self.request_id: str | None = None
+        self.heard_at = -math.inf
         self.calls: Counter[str] = Counter()
         self._http = http
         self._url = url
@@ -144,6 +146,7 @@ class Caller:
     def note(self, headers: Mapping[str, str]) -> None:
         """Remember the server's clock and the request's id."""
         self.request_id = headers.get("x-request-id")
+        self.heard_at = time.time()
         if (moment := read_date(headers.get("date"))) is not None:
             self.server_time = moment
 

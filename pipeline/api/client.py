@@ -6,6 +6,7 @@ download. How a call is made and repeated is in `calls`, what became of a batch 
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from urllib.parse import urlsplit
@@ -99,6 +100,11 @@ class ApiClient:
     def server_time(self) -> datetime | None:
         """The API's clock at its last answer (`Date` header), aware UTC, whole seconds."""
         return self._caller.server_time
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last answer by the wall clock, so that a pause of the machine counts; never: infinite."""
+        return time.time() - self._caller.heard_at
 
     @property
     def request_id(self) -> str | None:

@@ -75,6 +75,22 @@ def run(
 
 
 @app.command()
+def plan(
+    files: Annotated[list[Path] | None, typer.Argument(help="Files to read first, if any.", show_default=False)] = None,
+    mapping: MappingFile = None,
+    data_dir: DataDir = None,
+    batch_size: BatchSize = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read files, and show which batches they make, what they cost and how long that takes. Nothing is sent."""
+    from pipeline.cli.running import preview_files  # noqa: PLC0415 - as above
+
+    with troubles():
+        chosen = load_settings(data_dir=data_dir, batch_size=batch_size)
+        raise typer.Exit(preview_files(chosen, files or [], mapping, as_json=as_json))
+
+
+@app.command()
 def demo(data_dir: DataDir = None, time_scale: TimeScale = None) -> None:
     """Run the shipped sample against the sandbox and look at the tables."""
     from pipeline.cli.running import run_demo  # noqa: PLC0415 - as above

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipeline.cli import show
 from pipeline.cli.summary import accepted_any, show_files, show_summary
 from pipeline.errors import ConfigError
+from pipeline.flow.preview import preview
 from pipeline.flow.status import read_status
 from pipeline.flow.workspace import Workspace, open_workspace
 from pipeline.instance import open_instance
@@ -44,6 +46,32 @@ def run_files(settings: Settings, files: Sequence[Path], mapping: Path | None) -
             raise ConfigError(f"{path}: no such file")
     with _api(settings, SandboxConfig(time_scale=settings.speed)) as ready:
         return _run(ready, files, mapping)
+
+
+def preview_files(settings: Settings, files: Sequence[Path], mapping: Path | None, *, as_json: bool) -> int:
+    """Read these files and show what sending would come to; returns the exit code. Makes no call of the API."""
+    for path in files:
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such file")
+    ws = open_workspace(settings)
+    try:
+        read = True
+        if files:
+            with open_instance() as instance:
+                one_shot = OneShot(instance, EnrichResource(settings))
+                read = one_shot.ingest(files, mapping)
+                for trouble in one_shot.outcome.troubles:
+                    show.trouble(trouble)
+            if not as_json:
+                show_files(ws, files)
+        found = preview(ws)
+        if as_json:
+            show.out.print_json(data=dataclasses.asdict(found))
+        else:
+            show.plan(found)
+    finally:
+        ws.ledger.close()
+    return 0 if read else 1
 
 
 def run_demo(data_dir: Path | None, time_scale: float | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +14,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from pipeline.flow.doctoring import Finding
+    from pipeline.flow.preview import Preview
     from pipeline.flow.status import Status
 
 out = Console(highlight=False)
@@ -86,6 +88,20 @@ def status(report: Status) -> None:
 
 def _of(spent: int, cap: int | None) -> str:
     return f"{spent:,}" if cap is None else f"{spent:,} of {cap:,}"
+
+
+def plan(found: Preview) -> None:
+    """The answer of `enrich plan`."""
+    batches = Counter([*found.cut, *found.planned])
+    table(["batches", "of items"], [(count, size) for size, count in sorted(batches.items(), reverse=True)])
+    left = " (batches that are cut already and not sent are among them)" if found.planned else ""
+    say(
+        f"{found.credits:,} credits{left}; {found.in_bucket:,} are in the bucket, the last batch can be sent after"
+        f" {found.seconds:,.0f} s; {found.new_holders:,} account holders are created before"
+    )
+    if found.obstacle:
+        say(f"[yellow]![/] {escape(found.obstacle)}")
+    say("Nothing was sent; `enrich run` with the same files sends it.")
 
 
 _MARKS = {True: "[green]ok[/]", False: "[bold red]no[/]", None: "  "}

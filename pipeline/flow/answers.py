@@ -121,12 +121,15 @@ def _download(ws: Workspace, client: ApiClient, row: Any, answers: Answers) -> N
 
 def _record(ws: Workspace, claim: Claim, row: Any, answers: Answers) -> None:
     if answers.unrecorded is not None:
+        point("collect.before_record")
         outcomes.archived(ws.ledger, claim, row.sequence, answers.unrecorded)
+        point("collect.after_record")
         answers.unrecorded = None
 
 
 def _later(ws: Workspace, claim: Claim, reason: str, seconds: float) -> Later:
     outcomes.collect_later(ws.ledger, claim, error=reason, retry_at=ws.later(seconds), counts=False)
+    point("collect.after_later")
     return Later(reason)
 
 
@@ -168,4 +171,6 @@ def _archive_singles(ws: Workspace, claim: Claim, row: Any, found: list[msgspec.
         path.write_bytes(msgspec.json.encode(body))
         name = f"singles-{row.batch_key}-{row.sequence}.json"
         archived = archive.archive_file(ws.archive, path, name=name)
+    point("singles.after_archive")
     outcomes.archived(ws.ledger, claim, row.sequence, Document(documents.SINGLES, archived.path, len(found)))
+    point("singles.after_record")

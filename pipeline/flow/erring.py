@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.crashpoints import point
 from pipeline.flow.backoff import backoff
 from pipeline.flow.plan_files import Made, Part, plan_file, read_plan, with_children
 from pipeline.flow.workspace import Workspace
@@ -49,7 +50,9 @@ def answer_error(ws: Workspace, claim: Claim, row: Any) -> tuple[State, str]:
 def _again(ws: Workspace, claim: Claim, row: Any, reason: str, *, grant: int = 0) -> tuple[State, str]:
     s = ws.settings
     wait = s.scaled(backoff(s.backoff_base, row.attempts, s.backoff_max))
+    point("again.before_commit")
     outcomes.plan_again(ws.ledger, claim, retry_at=ws.later(wait), reason=reason, grant=grant)
+    point("again.after_commit")
     return State.PLANNED, reason
 
 
@@ -59,7 +62,9 @@ def _alone(ws: Workspace, claim: Claim, row: Any, *, healthy: bool) -> tuple[Sta
         return _again(ws, claim, row, "it ended in error, and nothing else completed meanwhile", grant=1)
     others = "while others completed" if healthy else "with none to compare with"
     reason = f"{row.attempts} batches of this one item ended in error, {others}; the last was {row.vendor_batch_id}"
+    point("quarantine.before_commit")
     outcomes.quarantine(ws.ledger, claim, reason=reason)
+    point("quarantine.after_commit")
     return State.QUARANTINED, reason
 
 
@@ -115,3 +120,4 @@ def _split(
         )  # fmt: skip
 
     with_children(ws, row, parts, commit)
+    point("split.after_commit")

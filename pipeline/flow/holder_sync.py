@@ -79,3 +79,4 @@ def _confirm(ws: Workspace, client: ApiClient, holder_id: str, type_: str, repor
             return
         report.existed += 1
     holders.settle(ws.ledger, holder_id, holders.CONFIRMED)
+    point("holders.after_confirm")

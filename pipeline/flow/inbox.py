@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.crashpoints import point
 from pipeline.errors import ConflictError, EnrichError
 from pipeline.flow.ingesting import FileReport, ingest_file
 from pipeline.flow.workspace import Workspace
@@ -91,4 +92,7 @@ def _move(path: Path, folder: Path) -> Path:
     target, n = folder / path.name, 1
     while target.exists():
         target, n = folder / f"{path.stem}-{n}{path.suffix}", n + 1
-    return path.rename(target)
+    point("inbox.before_move")
+    moved = path.rename(target)
+    point("inbox.after_move")
+    return moved

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, null, select
 from sqlalchemy.exc import IntegrityError as DatabaseConflict
 
 from pipeline.crashpoints import point
@@ -26,6 +26,9 @@ from pipeline.ledger.manifest import NewFile
 
 LIVE_KINDS = ("waiting", "plan", "transactions")
 """Kinds of file that hold accepted rows; each row is in exactly one live file of them."""
+
+KNOWN = {"transaction_id": pl.String, "known_hash": pl.String}
+"""Columns of what was accepted before: ids, and the hash of the content that they have."""
 
 _TRIES = 10
 
@@ -50,6 +53,18 @@ class FileReport:
         return self.accepted - self.repeats
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Rows of one file beside what was known before it, in the columns of `tables`.
+
+    `accepted`: raw transactions, repeats marked. `rejected`: rejected rows, conflicts included. `new`: waiting rows.
+    """
+
+    accepted: pl.DataFrame
+    rejected: pl.DataFrame
+    new: pl.DataFrame
+
+
 def ingest_file(ws: Workspace, path: Path, mapping: Mapping | None) -> FileReport:
     """Read one file into the lake. The same file with the same mapping again adds nothing.
 
@@ -66,6 +81,7 @@ def ingest_file(ws: Workspace, path: Path, mapping: Mapping | None) -> FileRepor
         if known is not None:
             return known
         archived = archive.archive_file(ws.archive, staged, name=f"source-{read.file_id}")
+        point("ingest.after_archive")
         for _ in range(_TRIES):
             try:
                 return _commit(ws, read, scratch, archived.path)
@@ -98,31 +114,28 @@ def _commit(ws: Workspace, read: Ingested, scratch: Path, archive_path: str) -> 
     with ws.ledger.read() as conn:
         read_revision = manifest.revision(conn)
         live = [row.path for row in manifest.live(conn, *LIVE_KINDS)]
-        holder_types = holders.known_types(conn, _holder_ids(read.accepted))
-    known = _known_content(ws, live, read.accepted, scratch)
-    accepted, conflicts = _settle(read.accepted, known, holder_types)
-    rejected = pl.concat([read.rejected, conflicts]).sort("record_number")
-    new = accepted.filter(~pl.col("repeat")).select(tables.WAITING.names)
-    added = _write(ws, read, accepted, rejected, new)
+        holder_types = holders.known_types(conn, holder_ids(read.accepted))
+    rows = settle(read, _known_content(ws, live, read.accepted, scratch), holder_types)
+    added = _write(ws, read, rows)
     point("ingest.before_commit")
     with ws.ledger.write() as conn:
         revision = manifest.commit(
             conn, add=added, now=ws.ledger.now(), read_revision=read_revision, unchanged=("raw_transactions",)
         )
         _forget_refused_readings(conn, read, ws.ledger.now())
-        repeats = accepted.height - new.height
-        _record(conn, ws, read, revision, accepted.height, repeats, rejected.height, archive_path)
-        holders.want(conn, _holders_of(new), now=ws.ledger.now())
+        repeats = rows.accepted.height - rows.new.height
+        _record(conn, read, revision, rows, archive_path)
+        holders.want(conn, holders_of(rows.new), now=ws.ledger.now())
     point("ingest.after_commit")
     return FileReport(
-        read.file_id, read.source_file, read.records, accepted.height, repeats, rejected.height,
+        read.file_id, read.source_file, read.records, rows.accepted.height, repeats, rows.rejected.height,
         known_before=False, facts=read.facts, warnings=read.warnings,
     )  # fmt: skip
 
 
 def _known_content(ws: Workspace, live: list[str], accepted: pl.DataFrame, scratch: Path) -> pl.DataFrame:
     """Ids of `accepted` that are in a live file, with the content they have there: (transaction_id, known_hash)."""
-    empty = pl.DataFrame(schema={"transaction_id": pl.String, "known_hash": pl.String})
+    empty = pl.DataFrame(schema=KNOWN)
     if not live or accepted.is_empty():
         return empty
     candidates = scratch / "candidates.parquet"
@@ -136,11 +149,13 @@ def _known_content(ws: Workspace, live: list[str], accepted: pl.DataFrame, scrat
         return pl.DataFrame(relation.fetchall(), schema=empty.schema, orient="row")
 
 
-def _settle(
-    accepted: pl.DataFrame, known: pl.DataFrame, holder_types: dict[str, str]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Split into (rows of raw_transactions, rows of rejected_rows): repeats are kept and marked, conflicts rejected."""
-    rows = accepted.join(known, on="transaction_id", how="left", maintain_order="left").with_columns(
+def settle(read: Ingested, known: pl.DataFrame, holder_types: dict[str, str]) -> Settled:
+    """Compare a file with what was accepted before it: repeats are kept and marked, conflicts are rejected.
+
+    Shapes: `known` has the columns of `KNOWN`, and those ids of the file that were accepted before; `holder_types` the
+    types of its holders that were known.
+    """
+    rows = read.accepted.join(known, on="transaction_id", how="left", maintain_order="left").with_columns(
         first=pl.col("transaction_id").is_first_distinct(),
         known_type=pl.col("account_holder_id").replace_strict(holder_types, default=None, return_dtype=pl.String),
         file_type=pl.col("account_holder_type").first().over("account_holder_id"),
@@ -156,8 +171,13 @@ def _settle(
     ).list.drop_nulls()
     rows = rows.with_columns(reasons=reasons, repeat=pl.col("known_hash").is_not_null() | ~pl.col("first"))
     bad = pl.col("reasons").list.len() > 0
-    conflicts = rows.filter(bad).with_columns(raw_text=_raw_text())
-    return rows.filter(~bad).select(tables.RAW_TRANSACTIONS.names), conflicts.select(tables.REJECTED_ROWS.names)
+    conflicts = rows.filter(bad).with_columns(raw_text=_raw_text()).select(tables.REJECTED_ROWS.names)
+    accepted = rows.filter(~bad).select(tables.RAW_TRANSACTIONS.names)
+    return Settled(
+        accepted,
+        pl.concat([read.rejected, conflicts]).sort("record_number"),
+        accepted.filter(~pl.col("repeat")).select(tables.WAITING.names),
+    )
 
 
 def _raw_text() -> pl.Expr:
@@ -166,13 +186,11 @@ def _raw_text() -> pl.Expr:
     return pl.struct(pl.col(name).cast(pl.String) for name in fields).struct.json_encode()
 
 
-def _write(
-    ws: Workspace, read: Ingested, accepted: pl.DataFrame, rejected: pl.DataFrame, new: pl.DataFrame
-) -> list[NewFile]:
+def _write(ws: Workspace, read: Ingested, rows: Settled) -> list[NewFile]:
     parts = (
-        (tables.RAW_TRANSACTIONS, accepted),
-        (tables.REJECTED_ROWS, rejected),
-        (tables.WAITING, new),
+        (tables.RAW_TRANSACTIONS, rows.accepted),
+        (tables.REJECTED_ROWS, rows.rejected),
+        (tables.WAITING, rows.new),
     )
     added = []
     for table, frame in parts:
@@ -197,10 +215,7 @@ def _forget_refused_readings(conn: Connection, read: Ingested, now: datetime) ->
         conn.execute(delete(table).where(table.c.file_id == file_id))
 
 
-def _record(
-    conn: Connection, ws: Workspace, read: Ingested, revision: int, accepted: int, repeats: int, rejected: int,
-    archive_path: str,
-) -> None:  # fmt: skip
+def _record(conn: Connection, read: Ingested, revision: int, rows: Settled, archive_path: str) -> None:
     conn.execute(
         insert(schema.source_files).values(
             file_id=read.file_id,
@@ -208,22 +223,25 @@ def _record(
             sha256=read.sha256,
             bytes=read.size,
             records=read.records,
-            accepted=accepted,
-            repeats=repeats,
-            rejected=rejected,
+            accepted=rows.accepted.height,
+            repeats=rows.accepted.height - rows.new.height,
+            rejected=rows.rejected.height,
             archive_path=archive_path,
+            mapping=null() if read.mapping is None else read.mapping.as_dict(),
             facts=read.facts,
             warnings=read.warnings,
-            ingested_at=ws.ledger.now(),
+            ingested_at=read.ingested_at,
             revision=revision,
         )
     )
 
 
-def _holder_ids(frame: pl.DataFrame) -> list[str]:
+def holder_ids(frame: pl.DataFrame) -> list[str]:
+    """Account holders that rows name."""
     return frame["account_holder_id"].drop_nulls().unique().to_list()
 
 
-def _holders_of(frame: pl.DataFrame) -> dict[str, str]:
+def holders_of(frame: pl.DataFrame) -> dict[str, str]:
+    """Account holders that rows name, with their types."""
     pairs = frame.select("account_holder_id", "account_holder_type").drop_nulls().unique("account_holder_id")
     return dict(pairs.iter_rows())

@@ -66,7 +66,7 @@ def _send_errors_again(ws: Workspace, row: Any, *, who: str, why: str) -> str:
 
     part = Part(failed.select(tables.PLAN.names), "operator", ws.settings.max_attempts, reason=f"{who}: {why}")
     (child,) = with_children(ws, row, [part], commit).batches
-    return f"the {child.rows} items of {row.batch_key} with an error are planned again as {child.batch_key}"
+    return f"{child.rows} of the items of {row.batch_key}, all with an error, are planned again as {child.batch_key}"
 
 
 def _new_version(ws: Workspace, key: str, version: int, table: tables.Table, rows: pl.DataFrame) -> list[NewFile]:

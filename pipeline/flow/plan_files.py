@@ -15,10 +15,11 @@ import msgspec
 import polars as pl
 from sqlalchemy.exc import IntegrityError as DatabaseConflict
 
+from pipeline.crashpoints import point
 from pipeline.errors import ConflictError
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import archive, files, tables
-from pipeline.ledger import batches, manifest
+from pipeline.ledger import batches, documents, manifest
 from pipeline.ledger.batches import NewBatch
 from pipeline.ledger.manifest import NewFile
 from pipeline.ledger.states import State
@@ -107,6 +108,16 @@ def read_plan(ws: Workspace, key: str, columns: Sequence[str] | None = None) -> 
     return files.read_table(ws.lake, [plan_file(ws, key).path], columns)
 
 
+def planned_ids(ws: Workspace, key: str) -> frozenset[str]:
+    """Ids of a batch as it was sent, whatever has become of it. Raises IntegrityError when its archive is damaged."""
+    with ws.ledger.read() as conn:
+        path = documents.plan_of(conn, key)
+    if path is None:
+        return frozenset()
+    with archive.open_archive(ws.archive, path) as stream:
+        return frozenset(msgspec.json.decode(stream.read(), type=PlanDocument).ids)
+
+
 def with_children(ws: Workspace, parent: Any, parts: Sequence[Part], commit: Callable[[Made], T]) -> T:
     """Write each part as a child of `parent` and have all committed; again when another process took the number.
 
@@ -140,4 +151,5 @@ def _children(ws: Workspace, parent: Any, parts: Sequence[Part]) -> Made:
                 next_attempt_at=part.next_attempt_at, document=document,
             )
         )  # fmt: skip
+    point("children.after_write")
     return made

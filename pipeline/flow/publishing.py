@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Connection, select, update
 
+from pipeline.crashpoints import point
 from pipeline.flow.landing import RESULT_MISSING
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files, tables
@@ -64,8 +65,11 @@ def publish_warehouse(ws: Workspace) -> PublishReport:
     if report.violations:
         return report
     _mark_verified(ws, read)
+    point("publish.after_verified")
     publication = publish(ws.home, read.snapshot, keep=KEEP)
+    point("publish.before_mark")
     manifest.mark_published(ws.ledger, publication.revision)
+    point("publish.after_mark")
     report.published, report.seconds, report.path = publication.published, publication.seconds, publication.path
     return report
 

@@ -16,9 +16,11 @@ from pipeline.api.client import ApiClient
 from pipeline.api.errors import ApiError, BadAnswer, NotFound, NotReady
 from pipeline.api.models import Batch, classify
 from pipeline.api.results import decode_item, read_results
-from pipeline.flow.plan_files import read_plan
+from pipeline.crashpoints import point
+from pipeline.flow.plan_files import planned_ids, read_plan
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches, schema, sending
+from pipeline.ledger.batches import LostClaimError
 from pipeline.ledger.states import State
 
 WINDOW_MARGIN = timedelta(minutes=10)
@@ -50,7 +52,8 @@ class _Intent:
     @property
     def latest(self) -> datetime:
         """When the last may have been, but for the grace: the fence on the server's clock, with a margin."""
-        begun: datetime = self.attempt.server_clock or self.attempt.reserved_at
+        # The server's clock is that of its last answer, hours old after a pause; too late an end costs waiting only.
+        begun: datetime = max(self.attempt.server_clock or self.attempt.reserved_at, self.attempt.reserved_at)
         ahead: timedelta = self.attempt.unconfirmed_at - self.attempt.reserved_at
         return begun + ahead + WINDOW_MARGIN
 
@@ -70,17 +73,20 @@ def recover(ws: Workspace, client: ApiClient) -> RecoveryReport:
         return report
     walk_started = ws.ledger.now()
     grace = timedelta(seconds=ws.settings.scaled(ws.settings.grace))
-    listed = _walk(client, min(intent.window for intent in intents))
-    claimed = _claimed_ids(ws)
+    listed = walk(client, min(intent.window for intent in intents))
+    claimed = claimed_ids(ws)
     candidates = [batch for batch in listed if batch.id not in claimed]
     open_intents = {intent.row.batch_key: intent for intent in intents}
     for batch in candidates:
         if classify(batch.status) == "done" and _plausible(batch, list(open_intents.values()), grace):
             _adopt_or_disown(ws, client, batch, open_intents, report)
-    known = _claimed_ids(ws)
-    for intent in open_intents.values():
+    known = claimed_ids(ws)
+    for key, intent in open_intents.items():
         mine = [batch for batch in candidates if batch.id not in known and _plausible(batch, [intent], grace)]
-        _decide(ws, client, intent, mine, walk_started, report)
+        try:
+            _decide(ws, client, intent, mine, walk_started, report)
+        except LostClaimError as lost:  # another process has decided meanwhile
+            report.waiting[key] = str(lost)
     return report
 
 
@@ -94,7 +100,7 @@ def _intents(ws: Workspace) -> list[_Intent]:
     return found
 
 
-def _walk(client: ApiClient, since: datetime) -> list[Batch]:
+def walk(client: ApiClient, since: datetime) -> list[Batch]:
     """Every batch created since, newest first. The filters on time are described back to front, so none is used."""
     listed = []
     for batch in client.iter_batches():
@@ -104,7 +110,8 @@ def _walk(client: ApiClient, since: datetime) -> list[Batch]:
     return listed
 
 
-def _claimed_ids(ws: Workspace) -> set[str]:
+def claimed_ids(ws: Workspace) -> set[str]:
+    """The API's batches that the ledger knows: of our attempts, and foreign ones."""
     a, f = schema.attempts, schema.foreign_batches
     ours = ws.ledger.rows(select(a.c.vendor_batch_id).where(a.c.vendor_batch_id.is_not(None)))
     foreign = ws.ledger.rows(select(f.c.vendor_batch_id))
@@ -127,12 +134,24 @@ def _adopt_or_disown(
         return  # nothing is proved: it stays a candidate, and a person decides in the end
     for key, intent in intents.items():
         if ids <= intent.ids:  # an item may be missing or unreadable; a foreign batch has other ids
+            point("recover.before_adopt")
             sending.adopt(ws.ledger, key, intent.row.sequence, batch.id)
+            point("recover.after_adopt")
             report.adopted[key] = batch.id
             del intents[key]
             return
-    if not any(ids & intent.ids for intent in intents.values()):
-        _disown(ws, batch.id, "completed with other ids")
+    if not any(ids & intent.ids for intent in intents.values()) and not on_its_way(ws, batch, ids):
+        disown(ws, batch.id, "completed with other ids")
+
+
+def on_its_way(ws: Workspace, batch: Batch, ids: frozenset[str]) -> bool:
+    """Whether it is ours: another process is sending it, or it became unconfirmed since the intents were read.
+
+    Asked after its results were read. Disowned for good, it was proved absent once its answer was lost: bought again.
+    """
+    rows = batches.in_states(ws.ledger, State.SENDING, State.UNCONFIRMED)
+    same_size = [row.batch_key for row in rows if row.rows == batch.total]
+    return any(ids & planned_ids(ws, key) for key in same_size)
 
 
 def ids_of(ws: Workspace, client: ApiClient, vendor_id: str) -> frozenset[str] | None:
@@ -147,7 +166,8 @@ def ids_of(ws: Workspace, client: ApiClient, vendor_id: str) -> frozenset[str] |
     return frozenset(item.id for item in map(decode_item, items) if item.id is not None)
 
 
-def _disown(ws: Workspace, vendor_id: str, reason: str) -> None:
+def disown(ws: Workspace, vendor_id: str, reason: str) -> None:
+    """Note for good that a batch of the API is not ours, or nothing that we could use."""
     with ws.ledger.write() as conn:
         f = schema.foreign_batches
         if conn.execute(select(f).where(f.c.vendor_batch_id == vendor_id)).first() is None:
@@ -167,7 +187,7 @@ def _decide(
             report.waiting[key] = why
             return
         report.held[key] = why
-        sending.absent(ws.ledger, key, intent.row.sequence, evidence=why, hold=True, errored=False)
+        sending.undecided(ws.ledger, key, intent.row.sequence, evidence=why)
         return
     if walk_started <= grace_over:
         report.waiting[key] = f"not in the list so far; proved absent after {grace_over:%Y-%m-%d %H:%M:%S} UTC"
@@ -175,13 +195,23 @@ def _decide(
     evidence = f"a full list walk begun at {walk_started:%Y-%m-%d %H:%M:%S} UTC found no live batch of its size"
     if not errored and intent.row.attempts == 1 and _first_item_exists(client, intent):
         report.held[key] = "its first transaction exists at the API, though no batch of its size is listed"
-        sending.absent(ws.ledger, key, intent.row.sequence, evidence=report.held[key], hold=True, errored=False)
+        sending.undecided(ws.ledger, key, intent.row.sequence, evidence=report.held[key])
         return
     hold = ws.settings.resend == "never" or (bool(errored) and intent.row.attempts >= intent.row.attempts_allowed)
-    for batch in errored:
-        _disown(ws, batch.id, f"ended in error with the size of {key}")
-    sending.absent(ws.ledger, key, intent.row.sequence, evidence=evidence, hold=hold, errored=bool(errored))
+    point("recover.before_absent")
+    sending.absent(
+        ws.ledger, key, intent.row.sequence, evidence=evidence, hold=hold, errored=bool(errored),
+        vendor_batch_id=_only_candidate(ws, intent, errored),
+    )  # fmt: skip
+    point("recover.after_absent")
     (report.held if hold else report.absent)[key] = evidence
+
+
+def _only_candidate(ws: Workspace, intent: _Intent, errored: list[Batch]) -> str | None:
+    """The batch in error, if there is one and it can be no other attempt of ours. It has no ids to prove it by."""
+    rows = batches.in_states(ws.ledger, State.SENDING, State.UNCONFIRMED)
+    others = [row for row in rows if row.batch_key != intent.row.batch_key and row.rows == intent.row.rows]
+    return errored[0].id if len(errored) == 1 and not others else None
 
 
 def _first_item_exists(client: ApiClient, intent: _Intent) -> bool:

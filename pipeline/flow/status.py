@@ -128,7 +128,7 @@ def _needs(ws: Workspace, spending: Spending) -> list[str]:
     if quarantined:
         rows = sum(row.rows for row in quarantined)
         needs.append(
-            f"{rows} rows in {len(quarantined)} batches are quarantined, such as {quarantined[0].batch_key}:"
+            f"quarantined: {rows} of the rows, in batches such as {quarantined[0].batch_key}:"
             f" {quarantined[0].reason} → `enrich retry {quarantined[0].batch_key}` tries again"
         )
     needs += _obstacles(ws)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -18,15 +19,20 @@ from pipeline.api.client import ApiClient
 from pipeline.api.encode import encode_batch
 from pipeline.api.errors import ApiError, ConnectionFailed, FateUnknown, Invalid, NotSent, RateLimited, TooLarge
 from pipeline.crashpoints import point
+from pipeline.flow import journal
 from pipeline.flow.erring import set_aside, split_by_size
 from pipeline.flow.plan_files import read_plan
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files, tables
+from pipeline.lake.durable import StorageError
 from pipeline.ledger import batches, circuit, holders, manifest, outcomes, sending
 from pipeline.ledger.batches import LostClaimError
 from pipeline.ledger.claims import Claim
 from pipeline.ledger.sending import Intent, NoCapacityError
 from pipeline.ledger.states import State
+
+CLOCK_AGE = 60.0
+"""Seconds for which the server's clock is taken from its last answer; it was two hours old after a pause."""
 
 OPENING_STATUSES = frozenset({401, 403, 404, 405, 423})
 """Refusals that no other batch would escape: they open the circuit (key, address or balance)."""
@@ -114,9 +120,8 @@ def _send_all(
 ) -> None:
     rest = list(claims)
     try:
-        if rest:
-            _learn_server_time(ws, client, report, rest)
         while rest:
+            _learn_server_time(ws, client, report, rest)
             key = rest.pop(0)
             _send_one(ws, client, claims[key], report, run_id)
     except StopSendingError as stop:
@@ -125,12 +130,12 @@ def _send_all(
 
 
 def _learn_server_time(ws: Workspace, client: ApiClient, report: SubmitReport, rest: list[str]) -> None:
-    """Read the server's clock before the first intent: the window in which a lost batch is looked for begins there.
+    """Read the server's clock before an intent: the window in which a lost batch is looked for begins there.
 
     With our own clock twenty minutes ahead, a batch that was accepted lay outside of it and was sent again. A refused
     key is noticed here too, before anything is sent.
     """
-    if client.server_time is not None:
+    if client.silence < CLOCK_AGE:
         return
     try:
         next(client.iter_batches(page_size=1), None)
@@ -175,7 +180,19 @@ def _send_one(ws: Workspace, client: ApiClient, claim: Claim, report: SubmitRepo
         report.skipped[key] = str(full)
         raise StopSendingError(str(full)) from full
     point("submit.after_reserve")
+    _journal(ws, row, intent, report)
+    point("submit.after_journal")
     _post(ws, client, intent, body, report)
+
+
+def _journal(ws: Workspace, row: Any, intent: Intent, report: SubmitReport) -> None:
+    try:
+        journal.note_intent(ws.archive, row, intent.sequence, at=intent.reserved_at)
+    except StorageError as error:  # a ledger that is put back later must be found out, so nothing goes out without
+        retry_at = ws.later(ws.settings.scaled(ws.settings.backoff_base / 2))
+        sending.not_sent(ws.ledger, intent, ws.bucket, error=str(error), retry_at=retry_at)
+        report.failed[row.batch_key] = str(error)
+        raise StopSendingError(str(error)) from error
 
 
 def waits_for_holders(ws: Workspace, key: str) -> bool:
@@ -217,7 +234,9 @@ def _post(ws: Workspace, client: ApiClient, intent: Intent, body: bytes, report:
     except LostClaimError as lost:
         report.skipped[key] = str(lost)
     except FateUnknown as error:
+        point("unconfirmed.before_commit")
         sending.unconfirmed(ws.ledger, key, intent.sequence, error=str(error), request_id=error.request_id)
+        point("unconfirmed.after_commit")
         report.failed[key] = f"unconfirmed: {error}"
         raise StopSendingError("the fate of the batch before is not known yet") from error
     except ApiError as error:
@@ -238,10 +257,12 @@ def _refused(ws: Workspace, intent: Intent, error: ApiError, report: SubmitRepor
     opens = error.status in OPENING_STATUSES
     later = error.fate == "transient" or isinstance(error, (NotSent, ConnectionFailed)) or error.status is None
     retry_at = None if opens or not later else _retry_at(ws, error)
+    point("refused.before_commit")
     if released:
         sending.refused(ws.ledger, intent, ws.bucket, error=text, request_id=error.request_id, retry_at=retry_at)
     else:
         sending.not_sent(ws.ledger, intent, ws.bucket, error=text, retry_at=retry_at)
+    point("refused.after_commit")
     if opens or later:
         open_if_final(ws, error)
         raise StopSendingError(f"the API did not take the batch before: {text}")

@@ -10,6 +10,7 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from pipeline.api.client import ApiClient
+from pipeline.flow.late import find_late
 from pipeline.flow.recovering import RecoveryReport, recover
 from pipeline.flow.submitting import sender
 from pipeline.flow.workspace import Workspace
@@ -26,13 +27,14 @@ class SweepReport:
 
     dead_senders: int
     recovery: RecoveryReport
+    charged_twice: int
     orphans: int
 
 
 def sweep(ws: Workspace, client: ApiClient) -> SweepReport:
     """Do it all once. Raises ApiError when the API's list is needed and cannot be had."""
     dead = recover_senders(ws) or 0
-    return SweepReport(dead, recover(ws, client), remove_orphans(ws))
+    return SweepReport(dead, recover(ws, client), len(find_late(ws, client)), remove_orphans(ws))
 
 
 def recover_senders(ws: Workspace) -> int | None:

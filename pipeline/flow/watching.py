@@ -59,6 +59,7 @@ def _hold_if_lost(ws: Workspace, row: Any, error: ApiError) -> None:
 
 def _report(ws: Workspace, key: str, batch: Batch, report: WatchReport) -> None:
     s = ws.settings
+    point("watch.before_report")
     moved = outcomes.report(
         ws.ledger, batch.id, classify(batch.status), progress=batch.progress, outage_after=s.outage_after,
         probe_seconds=s.scaled(s.backoff_base),

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pipeline.errors import ConfigError
+from pipeline.flow import journal
 from pipeline.ledger import claims as ledger_claims
 from pipeline.ledger.claims import Claim
 from pipeline.ledger.credits import BucketSize
@@ -99,9 +100,10 @@ class Workspace:
 
 
 def open_workspace(settings: Settings) -> Workspace:
-    """Open the data folder, creating it at first use.
+    """Open the data folder, creating it at first use. Nothing is sent from one whose ledger is older than its journal.
 
-    Raises ConfigError when it cannot be written or belongs to another account.
+    Raises ConfigError when it cannot be written or belongs to another account, StorageError when the journal of
+    intents cannot be read.
     """
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
@@ -109,4 +111,5 @@ def open_workspace(settings: Settings) -> Workspace:
         raise ConfigError(f"the data folder {settings.home} cannot be made: {error.strerror}") from error
     ledger = open_ledger(settings.ledger)
     stamp_data_folder(ledger, source=settings.source, account=settings.account)
+    journal.check(ledger, settings.home)
     return Workspace(settings, ledger)

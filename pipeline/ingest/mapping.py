@@ -45,7 +45,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
@@ -163,6 +163,18 @@ class Mapping(_Section, frozen=True):
         for key, trouble in troubles(mapping):
             raise ConfigError(f"mapping {name}: [{key.replace('.', '] ')}{'' if '.' in key else ']'}: {trouble}")
         return mapping
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> Mapping:
+        """The mapping of which `as_dict` made `plain`. Raises ConfigError when this version cannot read it."""
+        try:
+            return msgspec.convert(plain, cls)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"the mapping as it was recorded: {_readable(str(error))}") from error
+
+    def as_dict(self) -> dict[str, Any]:
+        """The mapping in JSON's types. `from_dict` makes the same mapping of it, with the same digest."""
+        return cast("dict[str, Any]", msgspec.to_builtins(self))
 
     @classmethod
     def canonical(cls) -> Mapping:

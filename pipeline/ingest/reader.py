@@ -49,7 +49,11 @@ _SENT = (
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What became of one file. `records` was counted independently and equals accepted + rejected."""
+    """What became of one file. `records` was counted independently and equals accepted + rejected.
+
+    `mapping` and `ingested_at` (naive UTC) are what it takes, beside the bytes, to get these very frames again; None is
+    the canonical mapping.
+    """
 
     file_id: str
     source_file: str
@@ -60,6 +64,8 @@ class Ingested:
     rejected: pl.DataFrame
     facts: dict[str, str]
     warnings: list[str]
+    mapping: Mapping | None
+    ingested_at: datetime
 
 
 def read_file(path: Path, mapping: Mapping | None = None, *, now: datetime, source_file: str | None = None) -> Ingested:
@@ -82,7 +88,10 @@ def read_file(path: Path, mapping: Mapping | None = None, *, now: datetime, sour
     accepted, rejected = _rows(file, used, records, Interpreter(used, habits))
     warnings = [*records.warnings, *_warnings(accepted)]
     facts = {**records.facts, **habits.facts}
-    return Ingested(file_id, name, sha256, len(packed), records.records, accepted, rejected, facts, warnings)
+    recorded = None if given == Mapping.canonical() else given
+    return Ingested(
+        file_id, name, sha256, len(packed), records.records, accepted, rejected, facts, warnings, recorded, file.now
+    )
 
 
 def _rows(

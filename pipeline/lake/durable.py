@@ -13,6 +13,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pipeline.crashpoints import point
 from pipeline.errors import EnrichError
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ def commit(temporary: Path, final: Path, *, root: Path) -> None:
     fsync(temporary)
     if final.exists():
         raise FileExistsError(17, "exists already", str(final))
+    point("file.before_rename")
     temporary.rename(final)
+    point("file.after_rename")
     # Also the folders above: this or another writer may have just made them, and a file whose folder's entry is lost
     # is lost as well.
     folder = final.parent

@@ -60,7 +60,7 @@ class Snapshot:
         if missing:
             raise IntegrityError(
                 f"revision {self.revision}: {len(missing)} files are missing, such as {missing[0]}",
-                hint="Restore the lake from a backup, or fetch those batches again.",
+                hint="`enrich rebuild` makes them again from the archive.",
             )
 
 

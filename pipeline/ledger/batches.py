@@ -125,11 +125,11 @@ def move(
         )
 
 
-def check_claim(conn: Connection, claim: Claim) -> None:
-    """Raise LostClaimError unless the claim holds, inside the caller's write transaction."""
+def check_claim(conn: Connection, claim: Claim, state: State) -> None:
+    """Raise LostClaimError unless the claim holds and the batch is in `state`; inside the caller's transaction."""
     row = get(conn, claim.batch_key)
-    if (row.claim_owner, row.claim_fence) != (claim.owner, claim.fence):
-        raise LostClaimError(f"batch {claim.batch_key}: claimed by another process by now")
+    if (row.claim_owner, row.claim_fence, row.state) != (claim.owner, claim.fence, state):
+        raise LostClaimError(f"batch {claim.batch_key}: not {state} any more, or claimed by another process")
 
 
 def get(conn: Connection, batch_key: str) -> Row[Any]:

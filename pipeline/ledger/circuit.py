@@ -1,7 +1,8 @@
 """The circuit of the account: open means that nothing is submitted until a probe or a person closes it.
 
-Opened by answers that another try cannot cure (`refusal`: no credits left, key refused), and by batches that end in
-error one after the other with none that completes (`outage`): a transient outage must not be taken for bad items.
+Opened by answers that another try cannot cure (`refusal`: no credits left, key refused), by batches that end in error
+one after the other with none that completes (`outage`): a transient outage must not be taken for bad items; and by a
+ledger that is older than what was sent (`restored`): no probe finds out what was, so only reconciling closes it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _circuit = schema.circuit
 
 REFUSAL = "refusal"
 OUTAGE = "outage"
+RESTORED = "restored"
 
 MOST_DOUBLINGS = 6
 """Probes of an outage come ever later, up to 64 times the first wait."""
@@ -40,14 +42,24 @@ def open_for_outage(conn: Connection, *, reason: str, now: datetime, probe_secon
         _open(conn, OUTAGE, status=None, reason=reason, probe_after=probe_after, now=now)
 
 
+def open_restored(conn: Connection, *, reason: str, now: datetime) -> None:
+    """Open it for a ledger that is older than what was sent. Replaces any other kind; an open one gets the reason."""
+    if conn.execute(update(_circuit).where(_circuit.c.kind == RESTORED).values(reason=reason)).rowcount == 0:
+        conn.execute(delete(_circuit))
+        _open(conn, RESTORED, status=None, reason=reason, probe_after=now, now=now)
+
+
 def _open(conn: Connection, kind: str, *, now: datetime, **values: Any) -> None:
-    if conn.execute(update(_circuit).values(kind=kind, **values)).rowcount == 0:
+    open_ = opened(conn)
+    if open_ is None:
         conn.execute(insert(_circuit).values(id=1, kind=kind, opened_at=now, probes=0, **values))
+    elif open_.kind != RESTORED:
+        conn.execute(update(_circuit).values(kind=kind, **values))
 
 
 def probe_is_due(row: Row[Any], now: datetime) -> bool:
-    """Whether one batch may try whether an open circuit can be closed."""
-    return bool(row.probe_after <= now)
+    """Whether one batch may try whether an open circuit can be closed; never for a restored ledger."""
+    return bool(row.kind != RESTORED and row.probe_after <= now)
 
 
 def begin_probe(conn: Connection, row: Row[Any], *, now: datetime, probe_seconds: float) -> None:
@@ -58,9 +70,9 @@ def begin_probe(conn: Connection, row: Row[Any], *, now: datetime, probe_seconds
 
 
 def probe_now(ledger: Ledger) -> None:
-    """Let an open circuit's probe through at once: a person has come."""
+    """Let an open circuit's probe through at once: a person has come. A restored ledger has none."""
     with ledger.write() as conn:
-        conn.execute(update(_circuit).values(probe_after=ledger.now()))
+        conn.execute(update(_circuit).where(_circuit.c.kind != RESTORED).values(probe_after=ledger.now()))
 
 
 def closed_by_acceptance(conn: Connection) -> None:
@@ -69,10 +81,15 @@ def closed_by_acceptance(conn: Connection) -> None:
 
 
 def closed_by_completion(conn: Connection) -> None:
-    """A batch completed, so the outage is over. Inside the caller's transaction."""
+    """A batch completed, or its errors are explained: the outage is over. Inside the caller's transaction."""
     conn.execute(delete(_circuit).where(_circuit.c.kind == OUTAGE))
 
 
+def closed_by_reconciling(conn: Connection) -> None:
+    """The ledger knows again what was sent. Inside the caller's transaction."""
+    conn.execute(delete(_circuit).where(_circuit.c.kind == RESTORED))
+
+
 def close(conn: Connection) -> bool:
-    """Close it whatever opened it; returns whether it was open. Inside the caller's transaction."""
-    return conn.execute(delete(_circuit)).rowcount > 0
+    """Close it, unless the ledger was restored; returns whether it was closed. Inside the caller's transaction."""
+    return conn.execute(delete(_circuit).where(_circuit.c.kind != RESTORED)).rowcount > 0

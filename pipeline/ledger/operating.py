@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
+from pipeline.crashpoints import point
 from pipeline.errors import EnrichError
 from pipeline.ledger import batches, manifest, schema
 from pipeline.ledger.batches import NewBatch
 from pipeline.ledger.db import Ledger
 from pipeline.ledger.manifest import NewFile
-from pipeline.ledger.states import Attempt, State
+from pipeline.ledger.states import CHARGED_ATTEMPTS, Attempt, State
 
 _a = schema.attempts
 _b = schema.batches
@@ -36,6 +37,7 @@ def hold(ledger: Ledger, batch_key: str, *, who: str, why: str) -> None:
         batches.move(conn, batch_key, State.PLANNED, State.HELD, now=now, held_from=State.PLANNED, reason=reason)
         record(conn, now, who, "hold", batch_key, why)
         manifest.touch(conn)
+    point("operator.after_commit")
 
 
 def release(ledger: Ledger, batch_key: str, *, who: str, why: str) -> State:
@@ -56,6 +58,7 @@ def release(ledger: Ledger, batch_key: str, *, who: str, why: str) -> State:
         batches.move(conn, batch_key, State.HELD, to, now=now, held_from=None, reason=None, collect_tries=0)
         record(conn, now, who, "release", batch_key, why)
         manifest.touch(conn)
+    point("operator.after_commit")
     return to
 
 
@@ -79,6 +82,7 @@ def retry(ledger: Ledger, batch_key: str, *, who: str, why: str, send: bool = Fa
         batches.move(conn, batch_key, State(row.state), to, now=now, **values)
         record(conn, now, who, "retry", batch_key, why)
         manifest.touch(conn)
+    point("operator.after_commit")
     return to
 
 
@@ -97,6 +101,7 @@ def send_rows_again(
             .values(landed_version=version, rows_moved=_b.c.rows_moved + child.rows)
         )
         record(conn, now, who, "retry", batch_key, why)
+    point("operator.after_commit")
 
 
 ADOPTABLE = (State.PLANNED, State.UNCONFIRMED, State.HELD)
@@ -115,18 +120,19 @@ def adopt(ledger: Ledger, batch_key: str, vendor_batch_id: str, *, who: str, why
         if taken is not None:
             raise EnrichError(f"{vendor_batch_id} is known already: it is an attempt of batch {taken}")
         sequence = _attempt_to_adopt(conn, row, now)
-        batches.move(
-            conn, batch_key, State(row.state), State.SUBMITTED, now=now, vendor_batch_id=vendor_batch_id,
-            reason=f"adopted by {who}", held_from=None, looked_at=None, progress=None, sequence=sequence,
-            attempts=max(row.attempts, 1), claim_fence=row.claim_fence + 1,
-        )  # fmt: skip
         conn.execute(
             update(_a)
             .where(_a.c.batch_key == batch_key, _a.c.sequence == sequence)
             .values(state=Attempt.SUBMITTED, submitted_at=now, vendor_batch_id=vendor_batch_id, error=None)
         )
+        batches.move(
+            conn, batch_key, State(row.state), State.SUBMITTED, now=now, vendor_batch_id=vendor_batch_id,
+            reason=f"adopted by {who}", held_from=None, looked_at=None, progress=None, sequence=sequence,
+            next_attempt_at=None, claim_fence=row.claim_fence + 1, attempts=_charged(conn, batch_key),
+        )  # fmt: skip
         record(conn, now, who, "adopt", batch_key, why)
         manifest.touch(conn)
+    point("operator.after_commit")
 
 
 def _attempt_to_adopt(conn: Connection, row: Any, now: datetime) -> int:
@@ -138,11 +144,19 @@ def _attempt_to_adopt(conn: Connection, row: Any, now: datetime) -> int:
     sequence = int(row.sequence) + 1
     conn.execute(
         insert(_a).values(
-            batch_key=row.batch_key, sequence=sequence, state=Attempt.SUBMITTED, reason=row.next_reason,
+            batch_key=row.batch_key, sequence=sequence, state=Attempt.SUBMITTED,
+            # Lost at the API and found under another id, it was charged before.
+            reason="operator" if row.attempts and row.next_reason == "first" else row.next_reason,
             credits=row.rows, fingerprint="", owner="operator", bucket_level=0, reserved_at=now,
         )
     )  # fmt: skip
     return sequence
+
+
+def _charged(conn: Connection, batch_key: str) -> int:
+    """Attempts of a batch that were charged or may have been."""
+    where = (_a.c.batch_key == batch_key, _a.c.state.in_(CHARGED_ATTEMPTS))
+    return int(conn.execute(select(func.count()).select_from(_a).where(*where)).scalar_one())
 
 
 def require(row: Any, *states: State) -> None:
@@ -157,3 +171,4 @@ def require(row: Any, *states: State) -> None:
 def record(conn: Connection, now: datetime, who: str, action: str, batch_key: str | None, why: str) -> None:
     """Write down what a person did, inside the caller's transaction."""
     conn.execute(insert(schema.operator_actions).values(at=now, who=who, action=action, batch_key=batch_key, why=why))
+    point("operator.before_commit")

@@ -63,7 +63,7 @@ def report(
 
 
 def errors_in_a_row(conn: Connection) -> int:
-    """Attempts that ended in error since the last one that completed, and that are not explained otherwise.
+    """Batches that ended in error since the last one that completed, and whose errors are not explained otherwise.
 
     Those of batches that were split or quarantined are: items in them are at fault, or are being looked for.
     """
@@ -72,7 +72,7 @@ def errors_in_a_row(conn: Connection) -> int:
     where = [_a.c.state == Attempt.ERRORED, _b.c.state.not_in([State.SPLIT, State.QUARANTINED])]
     if completed is not None:
         where.append(_a.c.finished_at > completed)
-    joined = select(func.count()).select_from(_a.join(_b, _b.c.batch_key == _a.c.batch_key))
+    joined = select(func.count(_a.c.batch_key.distinct())).select_from(_a.join(_b, _b.c.batch_key == _a.c.batch_key))
     return int(conn.execute(joined.where(*where)).scalar_one())
 
 
@@ -206,14 +206,14 @@ def archived(ledger: Ledger, claim: Claim, sequence: int, document: Document) ->
     """Note an answer that was archived for a batch that is being landed. Raises LostClaimError when it is not ours."""
     now = ledger.now()
     with ledger.write() as conn:
-        batches.check_claim(conn, claim)
+        batches.check_claim(conn, claim, State.COMPLETED)
         documents.add(conn, claim.batch_key, sequence, document, now=now)
 
 
 def collect_later(ledger: Ledger, claim: Claim, *, error: str, retry_at: datetime, counts: bool = True) -> int:
     """A completed batch whose results could not be had or read as a whole: tried again later. Returns the tries."""
     with ledger.write() as conn:
-        batches.check_claim(conn, claim)
+        batches.check_claim(conn, claim, State.COMPLETED)
         tries = int(batches.get(conn, claim.batch_key).collect_tries) + counts
         conn.execute(
             update(_b)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from pipeline.crashpoints import point
 from pipeline.errors import EnrichError
 from pipeline.ledger import batches, circuit, manifest, schema
 from pipeline.ledger import credits as bucket
@@ -170,15 +171,17 @@ def submitted(
 ) -> bool:
     """Record the API's answer to this attempt. Returns False when it came for a superseded attempt: a double charge.
 
-    A late answer is recorded even after the attempt was declared unconfirmed, whoever owns the batch by then.
+    A late answer is recorded even after the attempt was declared unconfirmed or proved absent, whoever owns the batch.
     """
-    now = ledger.now()
+    now, key = ledger.now(), intent.claim.batch_key
     with ledger.write() as conn:
-        row = batches.get(conn, intent.claim.batch_key)
-        current = row.sequence == intent.sequence and row.state in {State.SENDING, State.UNCONFIRMED}
-        if current:
+        row = batches.get(conn, key)
+        attempt = conn.execute(select(_a).where(_a.c.batch_key == key, _a.c.sequence == intent.sequence)).one()
+        if _is_known(conn, vendor_batch_id):  # it was adopted meanwhile
+            return True
+        if row.sequence == intent.sequence and row.state in {State.SENDING, State.UNCONFIRMED}:
             batches.move(
-                conn, row.batch_key, {State.SENDING, State.UNCONFIRMED}, State.SUBMITTED, now=now,
+                conn, key, {State.SENDING, State.UNCONFIRMED}, State.SUBMITTED, now=now,
                 vendor_batch_id=vendor_batch_id, progress=0, reason=None, looked_at=None,
             )  # fmt: skip
             circuit.closed_by_acceptance(conn)
@@ -186,21 +189,72 @@ def submitted(
             bucket.settle(
                 conn, size, intent.credits, level_before=intent.bucket_level, taken_at=intent.reserved_at, now=now
             )
+            _mark(conn, key, intent.sequence, vendor_batch_id, now, request_id=request_id)
             manifest.touch(conn)
-        error = None if current else DOUBLE_CHARGE
-        conn.execute(
-            update(_a)
-            .where(_a.c.batch_key == row.batch_key, _a.c.sequence == intent.sequence)
-            .values(state=Attempt.SUBMITTED, submitted_at=now, vendor_batch_id=vendor_batch_id, request_id=request_id,
-                    error=error)
+            return True
+        return _take_in(conn, row, attempt, vendor_batch_id, now=now, request_id=request_id)
+
+
+def _mark(conn: Connection, batch_key: str, sequence: int, vendor_batch_id: str, now: datetime, **values: Any) -> None:
+    """The attempt is at the API under this id."""
+    values = {"state": Attempt.SUBMITTED, "submitted_at": now, "error": None, **values}
+    where = (_a.c.batch_key == batch_key, _a.c.sequence == sequence)
+    conn.execute(update(_a).where(*where).values(vendor_batch_id=vendor_batch_id, **values))
+
+
+def _take_in(conn: Connection, row: Any, attempt: Any, vendor_batch_id: str, *, now: datetime, **values: Any) -> bool:
+    """An attempt that nobody waits for any more is at the API. Returns whether it is of use: else it is charged twice.
+
+    It is as long as the batch waits, planned or held, and the API took no later attempt.
+    """
+    later = row.sequence != attempt.sequence
+    waits = row.state in {State.PLANNED, State.HELD} and not (later and _goes_on_without(conn, attempt))
+    if waits:
+        counted = attempt.state in CHARGED_ATTEMPTS
+        sequence = _carry_over(conn, row, attempt) if later else attempt.sequence
+        batches.move(
+            conn, row.batch_key, State(row.state), State.SUBMITTED, now=now, vendor_batch_id=vendor_batch_id,
+            reason="adopted by its ids", held_from=None, looked_at=None, next_attempt_at=None,
+            attempts=row.attempts + (not counted), claim_fence=row.claim_fence + 1, sequence=sequence,
         )  # fmt: skip
-    return current
+        _mark(conn, row.batch_key, sequence, vendor_batch_id, now, **values)
+    elif attempt.vendor_batch_id is not None:
+        # Written over, the batch went on under an id that no attempt had, and that could be adopted a second time.
+        why = f"{DOUBLE_CHARGE}; {row.batch_key} has {attempt.vendor_batch_id} for it"
+        known = insert(schema.foreign_batches).values(vendor_batch_id=vendor_batch_id, reason=why, seen_at=now)
+        conn.execute(known.prefix_with("OR IGNORE"))
+    else:
+        values |= {"state": Attempt.COMPLETED, "error": DOUBLE_CHARGE}
+        _mark(conn, row.batch_key, attempt.sequence, vendor_batch_id, now, **values)
+    manifest.touch(conn)
+    return waits
+
+
+def _is_known(conn: Connection, vendor_batch_id: str) -> bool:
+    return conn.execute(select(_a.c.sequence).where(_a.c.vendor_batch_id == vendor_batch_id)).first() is not None
+
+
+def _goes_on_without(conn: Connection, attempt: Any) -> bool:
+    """Whether a later attempt was charged, or may have been; one that has an id of its own is not carried over."""
+    later = (_a.c.batch_key == attempt.batch_key, _a.c.sequence > attempt.sequence)
+    charged = select(_a.c.sequence).where(*later, _a.c.state.in_(CHARGED_ATTEMPTS))
+    return attempt.vendor_batch_id is not None or conn.execute(charged).first() is not None
+
+
+def _carry_over(conn: Connection, row: Any, attempt: Any) -> int:
+    """All that followed was refused or not sent: the charge goes on as the latest attempt. Returns its number."""
+    sequence = int(row.sequence) + 1
+    conn.execute(insert(_a).values({**attempt._mapping, "sequence": sequence}))  # noqa: SLF001
+    where = (_a.c.batch_key == attempt.batch_key, _a.c.sequence == attempt.sequence)
+    conn.execute(update(_a).where(*where).values(state=Attempt.ABSENT, error=f"turned up: it is attempt {sequence}"))
+    return sequence
 
 
 def unconfirmed(ledger: Ledger, batch_key: str, sequence: int, *, error: str, request_id: str | None = None) -> None:
     """sending → unconfirmed: it may have arrived. This commit is the fence from which the grace is counted."""
     now = ledger.now()
     with ledger.write() as conn:
+        _require_attempt(conn, batch_key, sequence)
         batches.move(conn, batch_key, State.SENDING, State.UNCONFIRMED, now=now, reason=error)
         conn.execute(
             update(_a)
@@ -213,6 +267,7 @@ def adopt(ledger: Ledger, batch_key: str, sequence: int, vendor_batch_id: str) -
     """unconfirmed → submitted: a batch in the API's list was proved by its ids to be this attempt."""
     now = ledger.now()
     with ledger.write() as conn:
+        _require_attempt(conn, batch_key, sequence)
         batches.move(
             conn, batch_key, State.UNCONFIRMED, State.SUBMITTED, now=now,
             vendor_batch_id=vendor_batch_id, reason="adopted by its ids", looked_at=None,
@@ -225,14 +280,18 @@ def adopt(ledger: Ledger, batch_key: str, sequence: int, vendor_batch_id: str) -
         manifest.touch(conn)
 
 
-def absent(ledger: Ledger, batch_key: str, sequence: int, *, evidence: str, hold: bool, errored: bool) -> None:
+def absent(
+    ledger: Ledger, batch_key: str, sequence: int, *, evidence: str, hold: bool, errored: bool,
+    vendor_batch_id: str | None = None,
+) -> None:  # fmt: skip
     """unconfirmed → planned (or held): a full list walk, begun late enough, found no live candidate.
 
-    `errored`: a batch in error that may have been ours was listed, so the next charge has the reason batch_error.
+    `errored`: a batch in error that may have been ours was listed, so the next charge has the reason batch_error;
+    `vendor_batch_id`: its id, if it can have been no other.
     """
     now = ledger.now()
     with ledger.write() as conn:
-        row = batches.get(conn, batch_key)
+        row = _require_attempt(conn, batch_key, sequence)
         to = State.HELD if hold else State.PLANNED
         values: dict[str, Any] = {"reason": evidence, "next_attempt_at": None}
         if hold:
@@ -246,9 +305,50 @@ def absent(ledger: Ledger, batch_key: str, sequence: int, *, evidence: str, hold
         conn.execute(
             update(_a)
             .where(_a.c.batch_key == batch_key, _a.c.sequence == sequence)
-            .values(state=state, finished_at=now, error=evidence)
+            .values(state=state, finished_at=now, error=evidence, vendor_batch_id=vendor_batch_id)
         )
         manifest.touch(conn)
+
+
+def undecided(ledger: Ledger, batch_key: str, sequence: int, *, evidence: str) -> None:
+    """unconfirmed → held: it may well be at the API, and nothing proves which batch it is. It counts as charged."""
+    now = ledger.now()
+    with ledger.write() as conn:
+        _require_attempt(conn, batch_key, sequence)
+        batches.move(
+            conn, batch_key, State.UNCONFIRMED, State.HELD, now=now, held_from=State.PLANNED, reason=evidence,
+            next_attempt_at=None, next_reason="operator",
+        )  # fmt: skip
+        conn.execute(
+            update(_a)
+            .where(_a.c.batch_key == batch_key, _a.c.sequence == sequence)
+            .values(finished_at=now, error=evidence)
+        )
+        manifest.touch(conn)
+
+
+def late(ledger: Ledger, batch_key: str, sequence: int, vendor_batch_id: str) -> bool:
+    """An attempt that was given up is at the API after all. Returns whether its items are charged twice.
+
+    They are when the batch was sent again since. One that still is planned, or held for a person, is adopted instead.
+    """
+    where = (_a.c.batch_key == batch_key, _a.c.sequence == sequence)
+    with ledger.write() as conn:
+        attempt = conn.execute(select(_a).where(*where)).one()
+        if attempt.vendor_batch_id is not None or _is_known(conn, vendor_batch_id):
+            return False
+        return not _take_in(conn, batches.get(conn, batch_key), attempt, vendor_batch_id, now=ledger.now())
+
+
+def _require_attempt(conn: Connection, batch_key: str, sequence: int) -> Any:
+    """The batch's row, or LostClaimError: a recoverer that was paused decided of an attempt that is superseded by now.
+
+    Guarded by the state alone, its "absent" hit the next attempt, unconfirmed as well: charged twice.
+    """
+    row = batches.get(conn, batch_key)
+    if row.sequence != sequence:
+        raise LostClaimError(f"batch {batch_key}: attempt {sequence} is superseded by attempt {row.sequence}")
+    return row
 
 
 def recover_dead_senders(ledger: Ledger, size: BucketSize) -> tuple[int, int]:
@@ -258,11 +358,15 @@ def recover_dead_senders(ledger: Ledger, size: BucketSize) -> tuple[int, int]:
     """
     unsent, unknown = batches.in_states(ledger, State.RESERVED), batches.in_states(ledger, State.SENDING)
     for row in unsent:
+        point("unsent.before_commit")
         _forget_reservation(ledger, row.batch_key, row.sequence, size)
+        point("unsent.after_commit")
     for row in unknown:
+        point("fence.before_commit")
         unconfirmed(
             ledger, row.batch_key, row.sequence, error="the sending process died before the answer was recorded"
         )
+        point("fence.after_commit")
     return len(unsent), len(unknown)
 
 

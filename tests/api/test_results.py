@@ -249,9 +249,9 @@ class TestDocument:
         "half a surrogate pair": (WHOLE.replace(b"Starbucks", b"\\ud800"), ["t-1", None], "the document: JSON"),
         "not UTF-8": (WHOLE.replace(b"Starbucks", b"Star\xffbucks"), ["t-1", None], None),
         "another total": (json.dumps(GOOD | {"total": 7}).encode(), ["t-1", None], "total: it says 7, but there are 2"),
-        "a total of another type": (json.dumps(GOOD | {"total": "2"}).encode(), ["t-1", None], "the document: Expected"),
+        "a total of no number": (json.dumps(GOOD | {"total": "2"}).encode(), ["t-1", None], "the document: Expected"),
         "no id": (json.dumps(GOOD | {"id": None}).encode(), ["t-1", None], "the document: Expected"),
-        "a status of another type": (json.dumps(GOOD | {"status": 1}).encode(), ["t-1", None], "the document: Expected"),
+        "a status of no text": (json.dumps(GOOD | {"status": 1}).encode(), ["t-1", None], "the document: Expected"),
     }
 
     @pytest.mark.parametrize(("data", "ids", "problem"), DAMAGED.values(), ids=DAMAGED)

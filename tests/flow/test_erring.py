@@ -14,7 +14,7 @@ from pipeline.ledger.states import Attempt, State
 from pipeline.sandbox.books import Books
 
 POST = "POST /v3/batches"
-QUICK = {"backoff_base": 1, "max_attempts": 2}
+QUICK = {"backoff_base": 1, "probe_seconds": 2, "max_attempts": 2}
 
 
 def poison(*ids):
@@ -74,17 +74,17 @@ def test_several_items_at_fault_are_all_found(steps_for, bank_file):
 def test_an_outage_is_not_taken_for_bad_items(steps_for, bank_file):
     """Every batch ends in error for a while: a single item probes, the rest waits, and nothing is quarantined."""
     outage = {"call": POST, "to": 8, "do": "batch_error"}
-    steps = steps_for(batch_size=10, faults=[outage], **QUICK)
-    steps.ingest(bank_file(20))
+    steps = steps_for(batch_size=40, faults=[outage], **QUICK)
+    steps.ingest(bank_file(80))
     steps.plan()
     steps.finish(seconds=60)
     assert opened(steps.ws) is None
     counts = steps.check()
-    assert (counts["enriched"], counts["quarantined"], counts["held"]) == (20, 0, 0)
+    assert (counts["enriched"], counts["quarantined"], counts["held"]) == (80, 0, 0)
     # Two batches twice each at most before the circuit opened, then probes of one item.
     errored = [batch for batch in Books(steps.api).batches() if batch.status == "error"]
     assert len(errored) == 8
-    assert sum(batch.total for batch in errored) <= 3 * 10 + 10 + 4 * 1
+    assert sum(batch.total for batch in errored) <= 4 * 40 + 4 * 1
     assert sorted(batch.total for batch in errored)[:3] == [1, 1, 1]
 
 

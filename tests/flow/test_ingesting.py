@@ -179,3 +179,21 @@ def test_a_corrected_mapping_takes_the_place_of_one_that_accepted_nothing(worksp
     assert check_now(ws).ok
     with pytest.raises(ConfigError, match="1 rows were accepted before under another mapping"):
         ingesting.ingest_file(ws, path, Mapping.parse(toml.format("%Y-%d-%m"), name="third"))
+
+
+def test_what_a_file_was_read_with_is_recorded(workspace_for, bank_file, tmp_path):
+    ws = workspace_for()
+    path = tmp_path / "card.csv"
+    path.write_text("Day,Text,Amount\n2026-02-01,REWE,12.50\n")
+    mapping = Mapping.parse(
+        '[date]\ncolumn = "Day"\n[description]\ncolumn = "Text"\n[amount]\ncolumn = "Amount"\nsign = "outgoing"\n'
+        '[currency]\nconstant = "EUR"\n'
+    )
+    ingesting.ingest_file(ws, path, mapping)
+    ingesting.ingest_file(ws, bank_file(3), None)
+    ingesting.ingest_file(ws, bank_file(3, name="b.csv", start=3), Mapping.canonical())
+    card, *canonical = ws.ledger.rows(select(schema.source_files).order_by(schema.source_files.c.revision))
+    assert Mapping.from_dict(card.mapping) == mapping
+    assert [row.mapping for row in canonical] == [None, None]
+    times = live(ws, "raw_transactions").select("file_id", "ingested_at").unique()
+    assert dict(times.iter_rows()) == {row.file_id: row.ingested_at for row in (card, *canonical)}

@@ -103,7 +103,7 @@ def test_a_person_has_the_failed_items_of_a_landed_batch_sent_again(steps_for, b
     steps.finish()
     assert steps.check()["item_error"] == 2
     said = operating.retry(steps.ws, key, who="ana", why="cured, says support")
-    assert said.startswith("the 2 items of ")
+    assert said.startswith("2 of the items of ")
     assert (steps.row(key).landed_version, steps.row(key).rows_moved) == (2, 2)
     assert (steps.check()["in_flight"], steps.check()["enriched"]) == (2, 10)
     steps.finish()

@@ -267,8 +267,8 @@ def test_results_that_do_not_fit_never_make_our_batch_a_foreign_one(
     steps.submit(second)
     lose_the_answer(steps, half_server, client_for, first, accept=True)
     time.sleep(0.5)  # the sandbox's batch takes 15 s / 200
-    real = recovering._ids_of
-    monkeypatch.setattr(recovering, "_ids_of", lambda *args: seen(real(*args)))
+    real = recovering.ids_of
+    monkeypatch.setattr(recovering, "ids_of", lambda *args: seen(real(*args)))
     report = recover(steps.ws, steps.client)
     assert (list(report.adopted), list(report.waiting)) == (([first], []) if adopted else ([], [first]))
     assert report.absent == {}
