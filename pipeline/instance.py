@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
@@ -12,6 +14,7 @@ from filelock import FileLock
 from pipeline.errors import ConfigError
 
 CONFIG = "dagster.yaml"
+_STORAGE = "storage"
 
 
 def project_root() -> Path:
@@ -31,8 +34,41 @@ def open_instance(root: Path | None = None) -> dg.DagsterInstance:
     root = root or project_root()
     folder = root / ".dagster"
     folder.mkdir(exist_ok=True)
-    overrides = {
-        "storage": {"sqlite": {"base_dir": str(folder / "storage")}},
+    # Two processes that open a fresh SQLite instance at once can crash in its migration.
+    with FileLock(folder / "instance.lock", timeout=60):
+        if not _is_local(root):
+            return _open(root, None)
+        if not (folder / _STORAGE).exists():
+            _create_storage(root, folder)
+        return _open(root, folder / _STORAGE)
+
+
+def _create_storage(root: Path, folder: Path) -> None:
+    """Aside, and then renamed: Dagster completes no table of a process that was killed while it made them.
+
+    Such an instance was broken for good: "the dynamic partitions table currently does not exist".
+    """
+    for dead in folder.glob(f".{_STORAGE}-*"):
+        shutil.rmtree(dead)
+    fresh = folder / f".{_STORAGE}-{os.getpid()}"
+    _open(root, fresh).dispose()
+    try:
+        fresh.rename(folder / _STORAGE)
+    except OSError:  # `dg dev` was first
+        shutil.rmtree(fresh)
+
+
+def _open(root: Path, storage: Path | None) -> dg.DagsterInstance:
+    overrides = _local_folders(root / ".dagster", storage) if storage is not None else None
+    instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(root), config_filename=CONFIG, overrides=overrides))
+    instance.get_dynamic_partitions("batches")  # opens, and so migrates, the storage while the lock is held
+    instance.get_runs_count()
+    return instance
+
+
+def _local_folders(folder: Path, storage: Path) -> dict[str, Any]:
+    return {
+        "storage": {"sqlite": {"base_dir": str(storage)}},
         "local_artifact_storage": {
             "module": "dagster._core.storage.root",
             "class": "LocalArtifactStorage",
@@ -44,13 +80,6 @@ def open_instance(root: Path | None = None) -> dg.DagsterInstance:
             "config": {"base_dir": str(folder / "logs")},
         },
     }
-    # Two processes that open a fresh SQLite instance at once can crash in its migration.
-    with FileLock(folder / "instance.lock", timeout=60):
-        ref = InstanceRef.from_dir(str(root), config_filename=CONFIG, overrides=overrides if _is_local(root) else None)
-        instance = dg.DagsterInstance.from_ref(ref)
-        instance.get_dynamic_partitions("batches")  # opens, and so migrates, the storage while the lock is held
-        instance.get_runs_count()
-    return instance
 
 
 def _is_local(root: Path) -> bool:

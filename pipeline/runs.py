@@ -20,6 +20,7 @@ SESSION_TAG = "enrich/session"
 """One `enrich run` is many runs; spending caps per run count them as one by this tag."""
 
 _ALIVE = [
+    dg.DagsterRunStatus.NOT_STARTED,  # an in-process run that is killed before its first event stays so for ever
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.CANCELING,

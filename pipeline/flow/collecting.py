@@ -22,6 +22,7 @@ from pipeline.flow.landing import Landing, Stamp, build
 from pipeline.flow.plan_files import Made, Part, plan_file, with_children
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files, tables
+from pipeline.lake.durable import StorageError
 from pipeline.ledger import batches, documents, outcomes
 from pipeline.ledger.batches import LostClaimError
 from pipeline.ledger.claims import Claim
@@ -103,7 +104,8 @@ def _failed(ws: Workspace, claim: Claim, row: Any, error: Exception, report: Col
         report.failed[row.batch_key] = text  # it stays in error, and is looked at again
         return
     s = ws.settings
-    if isinstance(error, ApiError) and error.fate == "transient" and not isinstance(error, BadAnswer):
+    transient = isinstance(error, ApiError) and error.fate == "transient" and not isinstance(error, BadAnswer)
+    if transient or isinstance(error, StorageError):  # a full disk is no trouble of the batch, and a person sees it
         # It passes by itself, in minutes or in a day: a wait in proportion to how long it lasts already, for ever.
         waited = (ws.ledger.now() - row.state_since).total_seconds()
         wait = min(s.scaled(s.backoff_max), max(s.scaled(s.backoff_base / 4), waited / 4))

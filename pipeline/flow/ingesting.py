@@ -21,6 +21,7 @@ from pipeline.flow.workspace import Workspace
 from pipeline.ingest.mapping import Mapping
 from pipeline.ingest.reader import Ingested, read_file
 from pipeline.lake import archive, files, tables
+from pipeline.lake.durable import storage_errors
 from pipeline.ledger import holders, manifest, schema
 from pipeline.ledger.manifest import NewFile
 
@@ -75,7 +76,8 @@ def ingest_file(ws: Workspace, path: Path, mapping: Mapping | None) -> FileRepor
     with ws.scratch() as scratch:
         # A copy, since the file may be written to while it is read; hash, archive and rows then agree.
         staged = scratch / path.name
-        shutil.copyfile(path, staged)
+        with storage_errors("copy to the data folder", path):
+            shutil.copyfile(path, staged)
         read = read_file(staged, mapping, now=ws.ledger.now(), source_file=path.name)
         known = _known_file(ws, read)
         if known is not None:

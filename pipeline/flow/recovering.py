@@ -193,7 +193,8 @@ def _decide(
         report.waiting[key] = f"not in the list so far; proved absent after {grace_over:%Y-%m-%d %H:%M:%S} UTC"
         return
     evidence = f"a full list walk begun at {walk_started:%Y-%m-%d %H:%M:%S} UTC found no live batch of its size"
-    if not errored and intent.row.attempts == 1 and _first_item_exists(client, intent):
+    # Items that were sent before, in the batch that this one comes from, are there whatever became of this one.
+    if not errored and intent.attempt.reason == "first" and _first_item_exists(client, intent):
         report.held[key] = "its first transaction exists at the API, though no batch of its size is listed"
         sending.undecided(ws.ledger, key, intent.row.sequence, evidence=report.held[key])
         return

@@ -10,17 +10,18 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.flow import journal
+from pipeline.lake.durable import storage_errors
 from pipeline.ledger import claims as ledger_claims
 from pipeline.ledger.claims import Claim
 from pipeline.ledger.credits import BucketSize
-from pipeline.ledger.db import Ledger, open_ledger, stamp_data_folder
+from pipeline.ledger.db import Ledger, LedgerError, open_ledger, stamp_data_folder
 from pipeline.ledger.sending import Limits
 from pipeline.ledger.states import State
 from pipeline.process import this_process
@@ -69,12 +70,13 @@ class Workspace:
     def scratch(self) -> Iterator[Path]:
         """A folder for half-done files, on the same file system as the archive; gone at the end."""
         parent = self.home / "tmp"
-        parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=parent))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with storage_errors("write in", parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=parent))
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def claimed(self, keys: Sequence[str], states: Collection[State]) -> Iterator[dict[str, Claim]]:
@@ -92,11 +94,13 @@ class Workspace:
             stop.set()
             if claims:
                 beat.join()
-                ledger_claims.release_claims(self.ledger, owner)
+                with suppress(LedgerError):  # they run out, or are taken from the dead; the error before says more
+                    ledger_claims.release_claims(self.ledger, owner)
 
     def _beat(self, owner: str, seconds: float, stop: threading.Event) -> None:
         while not stop.wait(seconds / 3):
-            ledger_claims.extend_claims(self.ledger, owner, seconds=seconds)
+            with suppress(LedgerError):  # the next beat may pass, and a step that has lost its claims finds out
+                ledger_claims.extend_claims(self.ledger, owner, seconds=seconds)
 
 
 def open_workspace(settings: Settings) -> Workspace:

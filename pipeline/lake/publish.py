@@ -19,6 +19,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 import duckdb
+import polars as pl
 from filelock import FileLock, Timeout
 
 from pipeline.crashpoints import point
@@ -161,7 +162,10 @@ def _copy_frame(connection: duckdb.DuckDBPyConnection, table: tables.Table, snap
     connection.execute(f"CREATE TABLE main.{identifier(table.name)} ({columns})")
     frame = snapshot.ledger[table.name]
     if frame.height:
-        frame.write_parquet(scratch)
+        try:
+            frame.write_parquet(scratch)
+        except pl.exceptions.PolarsError as error:  # what polars makes of a full disk
+            raise StorageError(f"cannot write {scratch}: {error}") from error
         connection.execute(f"INSERT INTO main.{identifier(table.name)} BY NAME FROM {reader([scratch])}")
         scratch.unlink()
 

@@ -19,11 +19,31 @@ from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
 from sqlalchemy.exc import OperationalError
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, EnrichError
 from pipeline.ledger import schema
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for another before it gives up."""
+
+
+class LedgerError(EnrichError):
+    """The ledger's database did not take it: locked, full, read-only or gone. Nothing of the transaction was kept."""
+
+    hint = "Check free space and rights of the data folder, then run again: what was committed before stays."
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    """Say in words what the database refuses."""
+    try:
+        yield
+    except OperationalError as error:
+        if "locked" in str(error.orig):
+            raise LedgerError(
+                f"the ledger was locked by another program for {BUSY_TIMEOUT_MS / 1000:.0f} s",
+                hint="See what has ledger.sqlite open (a copy, a viewer, a backup), and run again when it is done.",
+            ) from error
+        raise LedgerError(f"the ledger cannot be used: {error.orig}") from error
 
 
 def utc_now() -> datetime:
@@ -37,7 +57,7 @@ class Ledger:
     def __init__(self, url: str, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.url = url
         self.clock = clock
-        self.engine = _engine(url)
+        self.engine = make_engine(url)
 
     def now(self) -> datetime:
         """The ledger's clock: naive UTC."""
@@ -49,13 +69,13 @@ class Ledger:
 
         With SQLAlchemy's default, two read-then-write transactions each took 60 of 100 credits and both committed.
         """
-        with self.engine.begin() as conn:
+        with _database_errors(), self.engine.begin() as conn:
             yield conn
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent snapshot for reading; never waits for a writer on SQLite."""
-        with self.engine.connect().execution_options(read_only=True) as conn:
+        with _database_errors(), self.engine.connect().execution_options(read_only=True) as conn:
             yield conn
 
     def rows(self, statement: Any) -> list[Any]:
@@ -101,7 +121,8 @@ def _sqlite_path(url: str) -> Path | None:
     return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
 
 
-def _engine(url: str) -> Engine:
+def make_engine(url: str) -> Engine:
+    """An engine whose transactions begin as the ledger's do."""
     engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
