@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test lint format verify bench lock clean
+.PHONY: help setup demo dev test lint format verify bench torture reliability lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,8 +30,8 @@ demo: $(READY)  ## Run the shipped sample through to tables in DuckDB; no key ne
 dev: $(READY)  ## Open the Dagster UI with daemon, sensors and the sandbox
 	@$(BIN)/enrich dev
 
-test: $(READY)  ## Pass all tests
-	@$(BIN)/python -m pytest
+test: $(READY)  ## Pass all tests, on two processes: they wait more than they work
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check .
@@ -43,11 +43,18 @@ format: $(READY)  ## Format the code
 	@$(BIN)/ruff check --fix .
 
 verify: $(READY)  ## Pass all tests, with none skipped
-	@ENRICH_NO_SKIPS=1 $(BIN)/python -m pytest
+	@ENRICH_NO_SKIPS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: $(READY)  ## Measure; the figures are in benchmarks/README.md
 	@$(BIN)/python benchmarks/throughput.py
 	@$(BIN)/python benchmarks/landing.py
+
+torture: $(READY)  ## Kill N processes at random moments and check every invariant (N=1000)
+	@$(BIN)/python tests/crash/torture.py $(or $(N),1000) $(if $(SEED),--seed $(SEED))
+
+reliability: $(READY)  ## Write benchmarks/reliability.md from the crash and fault matrices
+	@ENRICH_RELIABILITY=$(VENV)/reliability.json $(BIN)/python -m pytest -q tests/flow/test_fault_matrix.py tests/crash/test_crash_matrix.py
+	@$(BIN)/python benchmarks/reliability.py $(VENV)/reliability.json
 
 lock:  ## Resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet -o requirements.lock

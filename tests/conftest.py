@@ -120,6 +120,18 @@ def bank_file(tmp_path):
     return write
 
 
+GROUPED = ("crash", "storage")
+"""Folders whose tests share what takes long to make, and run on one of the processes of pytest-xdist."""
+
+
+def pytest_collection_modifyitems(items):
+    """Keep the tests of these folders together; the others are handed out one by one."""
+    for item in items:
+        folder = item.path.relative_to(ROOT).parts[1]
+        if folder in GROUPED:
+            item.add_marker(pytest.mark.xdist_group(folder))
+
+
 RELIABILITY = pytest.StashKey[list[dict]]()
 """What the crash and fault matrices came to, for `benchmarks/reliability.md`."""
 

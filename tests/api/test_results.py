@@ -239,7 +239,6 @@ class TestDocument:
         assert "b.json" in str(caught.value)
         assert "Star" not in str(caught.value)
 
-
     WHOLE: ClassVar = json.dumps(GOOD).encode()
     DAMAGED: ClassVar = {
         "cut in the end": (WHOLE[:-3], ["t-1", None], "the document: Input data was truncated"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 # Under importmode=importlib a folder of tests is no package, and its helper modules are not found by themselves.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from cases import UNDISTURBED
 from end_state import check_all, tables_of
 from places import Place, removed_if_good
 
@@ -49,9 +51,9 @@ def place(base, request) -> Iterator[Place]:
 
 
 def pytest_collection_modifyitems(items):
-    """The cases of test_crash_run last: they run behind the other tests here, which wait more than they work."""
+    """The plays of test_crash_matrix last: they run behind the other tests here, which wait more than they work."""
     here = [index for index, item in enumerate(items) if item.path.parent == Path(__file__).parent]
-    ordered = sorted((items[index] for index in here), key=lambda item: "case" in _params(item))
+    ordered = sorted((items[index] for index in here), key=lambda item: "under_way" in item.fixturenames)
     for index, item in zip(here, ordered, strict=True):
         items[index] = item
 
@@ -63,27 +65,46 @@ def pytest_runtest_makereport(item, call):
         item.crash_report = outcome.get_result()
 
 
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """The program that plays the cases, and the folder in which it says how they ended."""
+
+    program: subprocess.Popen
+    folder: Path
+
+    def has_ended(self):
+        return self.program.poll() is not None
+
+    def log(self):
+        return (self.folder / "log.txt").read_text()[-4000:]
+
+
 @pytest.fixture(scope="session", autouse=True)
-def under_way(base, request) -> Iterator[dict]:
-    """Futures of the cases of test_crash_run that were collected, by name, two at a time from the start on.
-
-    One after the other they would take twice as long on two cores.
-    """
-    cases = [_params(item)["case"] for item in request.session.items if "case" in _params(item)]
-    pool = ThreadPoolExecutor(max_workers=2)
-    places = {case.name: Place(base / case.folder) for case in cases}
+def _begun(base, request) -> Iterator[UnderWay | None]:
+    """Starts the plays of the cases that were collected, so that they are under way while other tests wait."""
+    items = [item for item in request.session.items if "under_way" in item.fixturenames]
+    if not items:
+        yield None
+        return
+    cases = [item.callspec.params.get("case") for item in items if hasattr(item, "callspec")]
+    names = [case.name for case in cases if case is not None]
+    folder = base / "plays"
+    folder.mkdir()
+    command = [sys.executable, str(Path(__file__).parent / "players.py"), str(folder), UNDISTURBED[0].name, *names]
+    with (folder / "log.txt").open("wb") as log:
+        program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
     try:
-        yield {case.name: (places[case.name], pool.submit(case.play, places[case.name])) for case in cases}
+        yield UnderWay(program, folder)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for made in places.values():
-            made.close()
+        program.stdin.close()  # it ends with that, and everything that it started with it
+        program.wait(30)
+        if not list(folder.glob("*/output.txt")):  # no case has left its folder, as one that failed does
+            shutil.rmtree(folder)
 
 
-def _params(item) -> dict:
-    """Parameters of a test of this folder; others have a `case` as well."""
-    here = item.path.parent == Path(__file__).parent
-    return item.callspec.params if here and hasattr(item, "callspec") else {}
+@pytest.fixture
+def under_way(_begun) -> UnderWay:
+    return _begun
 
 
 @pytest.fixture(scope="session")

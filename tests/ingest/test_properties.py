@@ -124,9 +124,10 @@ def test_what_a_csv_writer_writes_is_read_back(descriptions: list[str]) -> None:
     if result is None:  # a text of control characters only looks binary
         return
     assert result.records == len(descriptions)
-    wanted = [text for text in (f"x{description}x" for description in descriptions) if text.isprintable()]
-    found = [text for text in result.accepted["description"] if text in wanted]
-    assert found == wanted
+    written = {number: f"x{description}x" for number, description in enumerate(descriptions, 1)}
+    wanted = {number: text for number, text in written.items() if text.isprintable()}
+    found = dict(result.accepted.select("record_number", "description").iter_rows())
+    assert {number: found.get(number) for number in wanted} == wanted
 
 
 @FEW
