@@ -43,7 +43,7 @@ format: $(READY)  ## Format the code
 	@$(BIN)/ruff check --fix .
 
 verify: $(READY)  ## Pass all tests, with none skipped
-	@ENRICH_NO_SKIPS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	@ENRICH_NO_SKIPS=1 ENRICH_ALL_CRASHES=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: $(READY)  ## Measure; the figures are in benchmarks/README.md
 	@$(BIN)/python benchmarks/throughput.py
@@ -53,7 +53,7 @@ torture: $(READY)  ## Kill N processes at random moments and check every invaria
 	@$(BIN)/python tests/crash/torture.py $(or $(N),1000) $(if $(SEED),--seed $(SEED))
 
 reliability: $(READY)  ## Write benchmarks/reliability.md from the crash and fault matrices
-	@ENRICH_RELIABILITY=$(VENV)/reliability.json $(BIN)/python -m pytest -q tests/flow/test_fault_matrix.py tests/crash/test_crash_matrix.py
+	@ENRICH_ALL_CRASHES=1 ENRICH_RELIABILITY=$(VENV)/reliability.json $(BIN)/python -m pytest -q tests/flow/test_fault_matrix.py tests/crash/test_crash_matrix.py
 	@$(BIN)/python benchmarks/reliability.py $(VENV)/reliability.json
 
 lock:  ## Resolve the dependencies anew (needs uv)

@@ -48,6 +48,7 @@ def play(case, base: Path) -> None:
         trouble = traceback.format_exc() + player.output()
     finally:
         player.sandbox.stop()
+        player.place.close()  # a killed run may leave the `tail` that Dagster had just started for its log
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     work = sum(one.ru_utime + one.ru_stime for one in used)
     say(base, case.name, trouble, seconds=time.monotonic() - begun, work=work, extra=extra)

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 import pytest
-from cases import BESIDES, CASES
+from cases import ALL, BESIDES, CASES
 from places import wait_until
 
 from pipeline.crashpoints import BACKUP_POINTS, POINTS
@@ -39,7 +39,7 @@ def test_the_end_is_the_same(case, under_way, reliability):
 
 @pytest.mark.parametrize("way", ["run", "daemon"])
 def test_every_point_has_a_case(way):
-    passed = {death.partition(":")[0] for case in CASES if case.way == way for death in case.deaths}
+    passed = {death.partition(":")[0] for case in ALL if case.way == way for death in case.deaths}
     only_there = {"inbox.before_move", "inbox.after_move"} if way == "run" else set()
     assert passed | BESIDES | only_there == set(POINTS)
 

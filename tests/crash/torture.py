@@ -165,6 +165,7 @@ def play(seed: int, kills: int, base: Path) -> None:
         trouble = traceback.format_exc() + player.output()
     finally:
         player.sandbox.stop()
+        player.place.close()  # a killed run may leave the `tail` that Dagster had just started for its log
     said = {"seed": seed, "kills": torturer.kills, "killed": torturer.killed, "items": player.scene.rows}
     said |= {"trouble": trouble, "seconds": time.monotonic() - begun}
     if trouble:
