@@ -90,6 +90,8 @@ def _circuit(ws: Workspace, *, api_ok: bool, who: str) -> Finding:
             operating.record(conn, ws.ledger.now(), who, "close circuit", None, opened.reason)
             manifest.touch(conn)
             return Finding("circuit", True, f"closed now; it was open since {opened.opened_at:%Y-%m-%d %H:%M} UTC")
+    if opened.kind == circuit.RESTORED:
+        return Finding("circuit", False, f"open: {opened.reason}", "Nothing else closes it.")
     circuit.probe_now(ws.ledger)
     hint = "The next batch that is sent tries whether that is over: run again, or let the sensors do it."
     return Finding("circuit", False, f"open: {opened.reason}", hint)

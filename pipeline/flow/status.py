@@ -147,6 +147,8 @@ def _obstacles(ws: Workspace) -> list[str]:
         opened = circuit.opened(conn)
         if opened is not None:
             since = f"{opened.opened_at:%Y-%m-%d %H:%M} UTC"
+            if opened.kind == circuit.RESTORED:  # it says itself what to do, and no batch is let through
+                return [f"nothing is sent since {since}: {opened.reason}"]
             then = f"a batch tries again after {opened.probe_after:%H:%M:%S} UTC, or after `enrich doctor`"
             return [f"nothing is sent since {since}: {opened.reason}; {then}"]
         if not planned:

@@ -135,6 +135,21 @@ def test_credits_that_ran_out_are_tried_with_one_batch_only(steps_for, bank_file
     assert (len(report.submitted), len(report.failed), len(report.skipped)) == (0, 1, 1)
 
 
+def test_nobody_is_told_that_a_restored_ledger_sends_again_by_itself(steps_for, bank_file):
+    steps = steps_for()
+    steps.ingest(bank_file(3))
+    steps.plan()
+    with steps.ws.ledger.write() as conn:
+        circuit.open_restored(
+            conn, reason="older than what was sent; run `enrich reconcile`", now=steps.ws.ledger.now()
+        )
+    (need,) = read_status(steps.ws).needs
+    assert need.endswith("older than what was sent; run `enrich reconcile`")
+    seen = findings(steps)["circuit"]
+    assert (seen.ok, seen.hint) == (False, "Nothing else closes it.")
+    assert "the circuit is open" in " ".join(steps.submit().skipped.values())
+
+
 def test_only_a_planned_batch_can_be_held(steps_for, bank_file):
     steps = steps_for()
     steps.ingest(bank_file(3))
