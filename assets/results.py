@@ -12,7 +12,7 @@ from pipeline.ledger import batches as ledger_batches
 from pipeline.ledger.states import State
 from pipeline.partitions import LANDED_ASSETS, batches, landed_events, settled_metadata
 from pipeline.resources import Enrich
-from pipeline.runs import known_troubles, mark_run
+from pipeline.runs import CONCERNS_ALL, known_troubles, mark_run
 
 _DESCRIPTIONS = {
     "batch_results": "The API's answer for each batch, archived as it came (zstd), and the ids in it.",
@@ -99,6 +99,11 @@ def _raise_failures(context: dg.AssetExecutionContext, report: CollectReport) ->
             description=f"{len(report.held)} batches are held for a person, {len(report.quarantined)} items are"
             f" quarantined, {len(report.failed)} batches are tried again later; {len(report.landed)} landed. "
             + " ".join(f"{key}: {why}." for key, why in bad.items()),
-            metadata={"held": len(report.held), "failed": len(report.failed), "landed": len(report.landed)},
+            metadata={
+                "held": len(report.held),
+                "failed": len(report.failed),
+                "landed": len(report.landed),
+                **({CONCERNS_ALL: True} if report.disk else {}),
+            },
             allow_retries=False,
         )

@@ -9,7 +9,7 @@ from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches as ledger_batches
 from pipeline.partitions import batches, materialization, submission_metadata
 from pipeline.resources import Enrich
-from pipeline.runs import SESSION_TAG, known_troubles, mark_run
+from pipeline.runs import CONCERNS_ALL, SESSION_TAG, known_troubles, mark_run
 
 
 @dg.multi_asset(
@@ -58,6 +58,10 @@ def _raise_failures(context: dg.AssetExecutionContext, report: SubmitReport) -> 
             description=f"{len(report.failed)} of {len(report.submitted) + len(report.failed)} batches were not"
             " submitted; the ledger decides what follows, nothing has to be done by hand unless a batch is held. "
             + " ".join(f"{key}: {why}." for key, why in report.failed.items()),
-            metadata={"failed": len(report.failed), "submitted": len(report.submitted)},
+            metadata={
+                "failed": len(report.failed),
+                "submitted": len(report.submitted),
+                **({CONCERNS_ALL: True} if report.disk else {}),
+            },
             allow_retries=False,
         )

@@ -11,6 +11,8 @@ class EnrichError(Exception):
     """A trouble that is understood. `str(error)` says what happened; `hint` says what to do, in one sentence."""
 
     hint: str = ""
+    concerns_all: bool = False
+    """Whether the next step would meet it as well, such as a full disk: whoever works alone stops soon."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

@@ -16,13 +16,15 @@ from typing import Any
 import dagster as dg
 
 from pipeline.definitions import build_defs
+from pipeline.errors import EnrichError
+from pipeline.flow.late import find_late
 from pipeline.flow.publishing import publish_warehouse
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches, circuit, manifest, sending
 from pipeline.ledger.states import OPEN_STATES, State
 from pipeline.process import this_process
 from pipeline.resources import EnrichResource
-from pipeline.runs import PROCESS_TAG, SESSION_TAG, reap_dead_runs
+from pipeline.runs import CONCERNS_ALL, PROCESS_TAG, SESSION_TAG, reap_dead_runs
 from pipeline.sensors import completions, publications, submissions
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -33,6 +35,9 @@ MAX_PROBES = 6
 
 MAX_FAILURES = 15
 """Runs and looks that fail one after the other before a person is told; each failed submission backs off by itself."""
+
+COMMON_FAILURES = 3
+"""Of these, those that the next run would meet as well: fifteen tries at a full disk took two minutes to say so."""
 
 
 @dataclass(slots=True)
@@ -54,6 +59,7 @@ class OneShot:
         self.defs = build_defs(resource)
         self.outcome = Outcome()
         self._failures = 0
+        self._common = 0
         self._cursors: dict[str, str | None] = {}
         self._session = uuid.uuid4().hex[:12]
 
@@ -81,6 +87,7 @@ class OneShot:
             finally:
                 self._publish(ws)
             on_turn(ws)
+            self._look_for_late(ws)
         return self.outcome
 
     def publish(self) -> Outcome:
@@ -99,7 +106,7 @@ class OneShot:
         if all(row.state == State.PLANNED for row in open_rows):
             # The oldest decides: a big batch is not overtaken by small ones.
             self.outcome.stopped_by = self._obstacle(ws, open_rows[0].rows)
-        if self._failures >= MAX_FAILURES and self.outcome.stopped_by is None:
+        if (self._failures >= MAX_FAILURES or self._common >= COMMON_FAILURES) and self.outcome.stopped_by is None:
             self.outcome.stopped_by = (
                 f"{self._failures} runs failed one after the other, the last: {self.outcome.troubles[-1]}"
             )
@@ -111,6 +118,19 @@ class OneShot:
             if opened is not None and opened.kind == circuit.OUTAGE and opened.probes < MAX_PROBES:
                 return None  # that passes by waiting: a probe is sent by itself
             return sending.obstacle(conn, ws.limits, rows, now=ws.ledger.now(), run_id=self._session)
+
+    def _look_for_late(self, ws: Workspace) -> None:
+        """Past the promise: the `sweep` job does it for the daemon, and without one nobody else would."""
+        if self.outcome.stopped_by is not None:
+            return
+        try:
+            with self.resource.client(ws) as client:
+                found = find_late(ws, client)
+        except EnrichError as error:
+            self._note(f"batches that turn up late could not be looked for: {error}")
+        else:
+            for key, vendor_id in found.items():
+                self._note(f"{key} was charged twice: {vendor_id} was listed after it had been proved absent")
 
     def _publish(self, ws: Workspace) -> None:
         self._tick(publications)
@@ -157,9 +177,11 @@ class OneShot:
         if not result.success:
             if _was_interrupted(result):
                 raise KeyboardInterrupt  # Dagster makes a failed step of Ctrl-C; without this the loop went on
-            self._note(f"{job}: {_first_error(result)}")
+            description, concerns_all = _first_error(result)
+            self._common += concerns_all
+            self._note(f"{job}: {description}")
         elif job in {"submit", "collect"}:
-            self._failures = 0
+            self._failures = self._common = 0
         return bool(result.success)
 
     def _note(self, trouble: str) -> None:
@@ -172,11 +194,12 @@ def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
     return any(f.error is not None and f.error.cls_name == "DagsterExecutionInterruptedError" for f in failures)
 
 
-def _first_error(result: dg.ExecuteInProcessResult) -> str:
+def _first_error(result: dg.ExecuteInProcessResult) -> tuple[str, bool]:
+    """What the first failed step said, and whether the next run would meet the same."""
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
             if data.user_failure_data and data.user_failure_data.description:
-                return data.user_failure_data.description
-            return str(data.error.message if data.error else "failed").strip()
-    return "failed before its first step"
+                return data.user_failure_data.description, CONCERNS_ALL in (data.user_failure_data.metadata or {})
+            return str(data.error.message if data.error else "failed").strip(), False
+    return "failed before its first step", False

@@ -19,6 +19,9 @@ PROCESS_TAG = ".dagster/enrich-process"  # hidden in the UI by its prefix
 SESSION_TAG = "enrich/session"
 """One `enrich run` is many runs; spending caps per run count them as one by this tag."""
 
+CONCERNS_ALL = "concerns_all"
+"""Metadata of a failure that the next run would meet as well, such as a full disk."""
+
 _ALIVE = [
     dg.DagsterRunStatus.NOT_STARTED,  # an in-process run that is killed before its first event stays so for ever
     dg.DagsterRunStatus.STARTED,
@@ -78,4 +81,8 @@ def known_troubles() -> Iterator[None]:
     except EnrichError as error:
         retry = getattr(error, "fate", None) == "transient"
         hint = error.hint or ("It is tried again by itself." if retry else "")
-        raise dg.Failure(description=f"{error}. {hint}".strip(), allow_retries=False) from error
+        raise dg.Failure(
+            description=f"{error}. {hint}".strip(),
+            metadata={CONCERNS_ALL: True} if error.concerns_all else None,
+            allow_retries=False,
+        ) from error

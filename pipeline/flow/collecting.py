@@ -64,6 +64,8 @@ class CollectReport:
     failed: dict[str, str] = field(default_factory=dict)
     """Results could not be had, or not all of them; tried again later."""
     skipped: dict[str, str] = field(default_factory=dict)
+    disk: str | None = None
+    """What the disk did not take, if anything: no trouble of a batch."""
 
 
 def collect(ws: Workspace, client: ApiClient, keys: Sequence[str]) -> CollectReport:
@@ -111,6 +113,7 @@ def _failed(ws: Workspace, claim: Claim, row: Any, error: Exception, report: Col
         wait = min(s.scaled(s.backoff_max), max(s.scaled(s.backoff_base / 4), waited / 4))
         outcomes.collect_later(ws.ledger, claim, error=text, retry_at=ws.later(wait), counts=False)
         report.failed[row.batch_key] = text
+        report.disk = text if isinstance(error, StorageError) else report.disk
     elif row.collect_tries + 1 >= COLLECT_TRIES:
         outcomes.hold_completed(ws.ledger, claim, reason=text)
         report.held[row.batch_key] = text

@@ -50,6 +50,8 @@ class SubmitReport:
     """Key to what went wrong."""
     recovered: int = 0
     """Batches whose sending process had died."""
+    disk: str | None = None
+    """What the disk did not take, if anything: no trouble of a batch."""
 
 
 class StopSendingError(Exception):
@@ -191,7 +193,7 @@ def _journal(ws: Workspace, row: Any, intent: Intent, report: SubmitReport) -> N
     except StorageError as error:  # a ledger that is put back later must be found out, so nothing goes out without
         retry_at = ws.later(ws.settings.scaled(ws.settings.backoff_base / 2))
         sending.not_sent(ws.ledger, intent, ws.bucket, error=str(error), retry_at=retry_at)
-        report.failed[row.batch_key] = str(error)
+        report.failed[row.batch_key] = report.disk = str(error)
         raise StopSendingError(str(error)) from error
 
 

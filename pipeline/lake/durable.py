@@ -30,6 +30,7 @@ class StorageError(EnrichError):
     """The disk did not take it: full, read-only, not permitted, or gone."""
 
     hint = "Check free space and permissions of the data folder, then run again: nothing was recorded."
+    concerns_all = True
 
 
 @contextmanager

@@ -30,6 +30,7 @@ class LedgerError(EnrichError):
     """The ledger's database did not take it: locked, full, read-only or gone. Nothing of the transaction was kept."""
 
     hint = "Check free space and rights of the data folder, then run again: what was committed before stays."
+    concerns_all = True
 
 
 @contextmanager

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
 import assets.plan
 from pipeline import one_shot
+from pipeline.flow import collecting
+from pipeline.flow.status import read_status
+from pipeline.lake.durable import storage_errors
+from pipeline.ledger import batches
+from pipeline.ledger.states import State
 from pipeline.one_shot import OneShot
 from pipeline.resources import EnrichResource
 
@@ -32,3 +42,46 @@ def test_an_api_that_is_never_there_ends_the_run_with_its_reason_and_publishes(p
     assert outcome.stopped_by.startswith("3 runs failed one after the other")
     assert "no connection to the API" in outcome.stopped_by
     assert (dead.home / "warehouse.duckdb").exists()
+
+
+def test_a_disk_that_takes_nothing_ends_the_run_soon_and_the_next_one_goes_on(project_for, bank_file, monkeypatch):
+    project = project_for(backoff_base=2)
+    shot = OneShot(project.instance, project.resource)
+    assert shot.ingest([bank_file(5)], None)
+    assert shot.plan()
+    with monkeypatch.context() as broken:
+        broken.setattr(collecting, "fetch", a_full_disk)
+        outcome = shot.finish(lambda _ws: None)
+    assert len(outcome.troubles) == one_shot.COMMON_FAILURES
+    assert outcome.stopped_by.startswith("3 runs failed one after the other")
+    assert "No space left" in outcome.stopped_by
+    healed = OneShot(project.instance, project.resource).finish(lambda _ws: None)
+    assert (healed.stopped_by, healed.troubles) == (None, [])
+    assert batches.counts_by_state(project.ws.ledger) == {State.LANDED: (1, 5)}
+
+
+def a_full_disk(*_args, **_given):
+    with storage_errors("write", Path("archive/results.zst")):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_batch_that_is_listed_after_it_was_bought_again_is_named_at_the_end(project_for, bank_file, tmp_path):
+    """Past the promise: its list lags for longer than the grace, and its first transaction is not shown."""
+    plan = tmp_path / "faults.json"
+    rules = [
+        {"call": "POST /v3/batches", "nth": [1], "do": "drop", "when": "after"},
+        {"call": "POST /v3/batches", "nth": [1], "do": "batch_hidden", "seconds": 900},
+        {"call": "GET /v3/transactions/{id}", "do": "status", "status": 404},
+    ]
+    plan.write_text(json.dumps({"rules": rules}))
+    project = project_for(sandbox={"fault_plan": plan}, grace=120)
+    shot = OneShot(project.instance, project.resource)
+    assert shot.ingest([bank_file(5)], None)
+    assert shot.plan()
+    shot.finish(lambda _ws: None)
+    end = time.monotonic() + 30
+    while not any("was charged twice" in trouble for trouble in shot.outcome.troubles):
+        assert time.monotonic() < end, shot.outcome
+        shot.finish(lambda _ws: None)
+        time.sleep(0.1)
+    assert read_status(project.ws).spending.charged_twice == 5
