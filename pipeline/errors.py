@@ -12,7 +12,7 @@ class EnrichError(Exception):
 
     hint: str = ""
     concerns_all: bool = False
-    """Whether the next step would meet it as well, such as a full disk: whoever works alone stops soon."""
+    """Whether the next step would meet it as well, such as a full disk: whoever works alone stops there."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

@@ -36,8 +36,10 @@ MAX_PROBES = 6
 MAX_FAILURES = 15
 """Runs and looks that fail one after the other before a person is told; each failed submission backs off by itself."""
 
-COMMON_FAILURES = 3
-"""Of these, those that the next run would meet as well: fifteen tries at a full disk took two minutes to say so."""
+
+DISPATCH_SECONDS = 5.0
+"""A run asked for here begins at once. With the daemon's two minutes a run after one that had ended on a full disk, and
+could note nothing more, waited them out."""
 
 
 @dataclass(slots=True)
@@ -55,11 +57,12 @@ class OneShot:
 
     def __init__(self, instance: dg.DagsterInstance, resource: EnrichResource) -> None:
         self.instance = instance
-        self.resource = resource
-        self.defs = build_defs(resource)
+        settings = resource.settings()
+        dispatch_seconds = min(settings.dispatch_seconds, DISPATCH_SECONDS)
+        self.resource = EnrichResource(settings.model_copy(update={"dispatch_seconds": dispatch_seconds}))
+        self.defs = build_defs(self.resource)
         self.outcome = Outcome()
         self._failures = 0
-        self._common = 0
         self._cursors: dict[str, str | None] = {}
         self._session = uuid.uuid4().hex[:12]
 
@@ -103,10 +106,10 @@ class OneShot:
         open_rows = batches.in_states(ws.ledger, *OPEN_STATES)
         if not open_rows:
             return False
-        if all(row.state == State.PLANNED for row in open_rows):
+        if self.outcome.stopped_by is None and all(row.state == State.PLANNED for row in open_rows):
             # The oldest decides: a big batch is not overtaken by small ones.
             self.outcome.stopped_by = self._obstacle(ws, open_rows[0].rows)
-        if (self._failures >= MAX_FAILURES or self._common >= COMMON_FAILURES) and self.outcome.stopped_by is None:
+        if self._failures >= MAX_FAILURES and self.outcome.stopped_by is None:
             self.outcome.stopped_by = (
                 f"{self._failures} runs failed one after the other, the last: {self.outcome.troubles[-1]}"
             )
@@ -178,10 +181,11 @@ class OneShot:
             if _was_interrupted(result):
                 raise KeyboardInterrupt  # Dagster makes a failed step of Ctrl-C; without this the loop went on
             description, concerns_all = _first_error(result)
-            self._common += concerns_all
             self._note(f"{job}: {description}")
+            if concerns_all:  # fifteen tries at a full disk took two minutes to say so
+                self.outcome.stopped_by = description
         elif job in {"submit", "collect"}:
-            self._failures = self._common = 0
+            self._failures = 0
         return bool(result.success)
 
     def _note(self, trouble: str) -> None:
