@@ -50,6 +50,11 @@ def fired_faults(call: Call) -> Response:
     return answer(Books(call.store.path).faults())
 
 
+def deliveries(call: Call) -> Response:
+    """GET /sandbox/books/deliveries: what was or is to be POSTed to webhooks, in the order it was queued."""
+    return answer(Books(call.store.path).deliveries())
+
+
 def faults(call: Call) -> Response:
     """GET /sandbox/faults: the plan, and what each rule has seen and done."""
     return answer(call.sandbox.faults.view())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pipeline.sandbox.deliveries import recorded
 from pipeline.sandbox.errors import SandboxError
 from pipeline.sandbox.faults.engine import firings
 from pipeline.sandbox.item_error import error_code
@@ -100,6 +101,23 @@ class FaultRecord(msgspec.Struct, frozen=True):
     fired_at: str
 
 
+class DeliveryRecord(msgspec.Struct, frozen=True):
+    """One event for one webhook. An event that no webhook wanted, or that a fault lost, has none."""
+
+    event_id: str
+    event_type: str
+    batch: str
+    webhook_id: str
+    copy: int
+    """From 1; more than one by a fault only."""
+    state: str
+    """waiting, delivered, given_up (after 24 h) or dropped (its webhook was deleted)."""
+    attempts: int
+    last_status: int | None
+    """None: not tried, or no answer in time."""
+    attempted_at: str | None
+
+
 class Books:
     """The books of a state folder (or file). Reads only; needs no server, and does not disturb one."""
 
@@ -184,6 +202,11 @@ class Books:
                 FaultRecord(plan, rule, do, call, about, nth, stamp(fired_at))
                 for plan, rule, do, call, about, nth, fired_at in firings(con)
             ]
+
+    def deliveries(self) -> list[DeliveryRecord]:
+        """Every delivery to a webhook, in the order of queueing. One under way counts as not tried yet."""
+        with self._open() as con:
+            return [DeliveryRecord(*row) for row in recorded(con)]
 
     def _statuses(self, con: sqlite3.Connection) -> dict[str, int]:
         sql = (

@@ -53,6 +53,11 @@ class SandboxConfig:
     post_holders_per_second: float = _knob(100.0, "calls per second of POST /v3/account_holders")
     holders_per_second: float = _knob(10.0, "calls per second of the other account holder routes")
     categories_per_second: float = _knob(10.0, "calls per second of the category routes (not documented)")
+    webhooks_per_second: float = _knob(10.0, "calls per second of the webhook routes")
+    max_webhooks: int = _knob(10, "webhooks that a key may have")
+    webhook_failures: int = _knob(10, "failures in a row after which a webhook is disabled (invented)")
+    webhook_retry_seconds: float = _knob(10.0, "first wait before a webhook is tried again, then doubled (invented)")
+    webhook_timeout_seconds: float = _knob(10.0, "real seconds that a receiver of webhooks may take")
     balance: int | None = _knob(None, "prepaid credits of a key; beyond them 423. Not set: no end")
     api_key: tuple[str, ...] = _knob((), "a key that is accepted, may be repeated; none given: any key is")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.sandbox import admin, batches, categories, holders, transactions
+from pipeline.sandbox import admin, batches, categories, holders, transactions, webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +56,18 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
             "DELETE": Operation(transactions.delete, "transactions"),
         },
     ),
+    (
+        "/v3/webhooks",
+        {"POST": Operation(webhooks.create, "webhooks"), "GET": Operation(webhooks.list_, "webhooks")},
+    ),
+    (
+        "/v3/webhooks/{id}",
+        {
+            "GET": Operation(webhooks.read, "webhooks"),
+            "PATCH": Operation(webhooks.change, "webhooks"),
+            "DELETE": Operation(webhooks.delete, "webhooks"),
+        },
+    ),
     ("/v3/categories/{id}", {"GET": Operation(categories.read, "categories")}),
 )
 
@@ -67,6 +79,7 @@ OPEN: tuple[tuple[str, dict[str, Callable[[Call], Response]]], ...] = (
     ("/sandbox/books/charges", {"GET": admin.charges}),
     ("/sandbox/books/items", {"GET": admin.items}),
     ("/sandbox/books/faults", {"GET": admin.fired_faults}),
+    ("/sandbox/books/deliveries", {"GET": admin.deliveries}),
     ("/sandbox/faults", {"GET": admin.faults, "PUT": admin.put_faults, "DELETE": admin.end_faults}),
 )
 """Routes without a key; those under /sandbox/ answer loopback callers only."""

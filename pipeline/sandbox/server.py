@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from pipeline.sandbox.app import build_app
+from pipeline.sandbox.deliverer import Deliverer
 from pipeline.sandbox.errors import SandboxError
 from pipeline.sandbox.faults.wire import TransportInScope, end_waits
 
@@ -54,13 +55,21 @@ def serve(config: SandboxConfig, *, on_ready: Callable[[str], None] | None = Non
     port = listener.getsockname()[1]
     url = f"http://{config.host if ':' not in config.host else f'[{config.host}]'}:{port}"
     server = _Server(_options(config))
-    server.on_started = lambda: _ready(config, url, on_ready)
+    deliverer = Deliverer(config)
+
+    def started() -> None:
+        # Not before: who is told of a batch asks for it at once.
+        deliverer.start()
+        _ready(config, url, on_ready)
+
+    server.on_started = started
     _watch(config, server)
     # uvicorn raises the signal again once it has stopped; by then the stop is done and no reason to die of it.
     before = _ignore_repeated_signals()
     try:
         server.run(sockets=[listener])
     finally:
+        deliverer.stop()
         for number, handler in before.items():
             signal.signal(number, handler)
         listener.close()

@@ -1,7 +1,8 @@
 """The state file: one SQLite database that any number of server processes share.
 
-Belongs here: tables, connections and transactions. Nothing runs in the background and nothing is kept in memory, so a
-process may be killed at any instant: what was answered is in the file, and what was not answered is not.
+Belongs here: tables, connections and transactions. Nothing is kept in memory, and the one thing that runs in the
+background, the delivery of webhooks, has its queue here; so a process may be killed at any instant: what was answered
+is in the file, and what was not answered is not.
 """
 
 from __future__ import annotations
@@ -60,7 +61,24 @@ CREATE TABLE fault_counts (rule INTEGER NOT NULL, scope TEXT NOT NULL, seen INTE
 CREATE TABLE fault_log (seq INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL, rule INTEGER NOT NULL,
     do TEXT NOT NULL, call TEXT NOT NULL, about TEXT NOT NULL, nth INTEGER NOT NULL, fired_at INTEGER NOT NULL);
 """
-_STEPS = (_FIRST, _FAULTS)
+# Webhooks. `events`: what is told of a batch once `due_at` has come, one row per batch (`seq` is the batch's), written
+# when the batch is accepted; batches of an older state file have none. `deliveries`: one per event, webhook and copy.
+# `since` is when a webhook was really made, whatever clock a fault has shown in `created_at`.
+_WEBHOOKS = """
+CREATE TABLE webhooks (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner INTEGER NOT NULL,
+    url TEXT NOT NULL, events TEXT NOT NULL, token TEXT, hmac_secret TEXT, enabled INTEGER NOT NULL DEFAULT 1,
+    failures INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL, since INTEGER NOT NULL);
+CREATE TABLE events (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner INTEGER NOT NULL, type TEXT NOT NULL,
+    body BLOB NOT NULL, due_at INTEGER NOT NULL, behind INTEGER NOT NULL, held_until INTEGER NOT NULL,
+    copies INTEGER NOT NULL, apart INTEGER NOT NULL, state TEXT NOT NULL);
+CREATE INDEX events_waiting ON events (due_at) WHERE state = 'waiting';
+CREATE TABLE deliveries (seq INTEGER PRIMARY KEY AUTOINCREMENT, event INTEGER NOT NULL, webhook TEXT NOT NULL,
+    copy INTEGER NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, last_status INTEGER,
+    attempted_at INTEGER, next_at INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE INDEX deliveries_waiting ON deliveries (webhook, next_at, seq) WHERE state = 'waiting';
+CREATE INDEX deliveries_of ON deliveries (event);
+"""
+_STEPS = (_FIRST, _FAULTS, _WEBHOOKS)
 """A state file of version n has had the first n steps; the others are taken when it is opened."""
 SCHEMA_VERSION = len(_STEPS)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.sandbox.chance import digest, draw
+from pipeline.sandbox.events import announced, store_event
 from pipeline.sandbox.faults.acceptance import batch_faults, ends_in_error, item_faults, marred, refuse_items
 from pipeline.sandbox.life import Submission, duration_us
 from pipeline.sandbox.limits import take_credits, take_slot
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.sandbox.call import Call
     from pipeline.sandbox.config import SandboxConfig
+    from pipeline.sandbox.events import Event
     from pipeline.sandbox.schema import Item
 
 NO_HOLDER = "none"
@@ -39,11 +41,16 @@ def accept_batch(call: Call, items: list[Item], priority: str) -> Submission:
         now = now_us()
         take_slot(con, call.config, call.owner, now)
         take_credits(con, call.config, call.owner, len(items), now)
-        return _insert(con, call, _new_batch(con, call, items, priority, now), items, bodies)
+        new, event = _new_batch(con, call, items, priority, now)
+        made = _insert(con, call, new, items, bodies)
+        store_event(con, made.seq, event)
+        return made
 
 
-def _new_batch(con: sqlite3.Connection, call: Call, items: list[Item], priority: str, now: int) -> Submission:
-    """What becomes of the batch, all of it."""
+def _new_batch(
+    con: sqlite3.Connection, call: Call, items: list[Item], priority: str, now: int
+) -> tuple[Submission, Event]:
+    """What becomes of the batch, all of it, and what webhooks are told of it."""
     config, total = call.config, len(items)
     nth = con.execute("SELECT coalesce(max(nth), 0) + 1 FROM submissions").fetchone()[0]
     faults = batch_faults(con, call)
@@ -64,7 +71,7 @@ def _new_batch(con: sqlite3.Connection, call: Call, items: list[Item], priority:
         stop_at=int(total * share),
         skew=call.skew,
     )
-    return marred(made, faults, config)
+    return announced(marred(made, faults, config), faults, config)
 
 
 def accept_one(call: Call, item: Item) -> Submission:

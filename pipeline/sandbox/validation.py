@@ -43,9 +43,9 @@ def batch(body: bytes) -> tuple[list[Item], str]:
     try:
         given = _BATCH.decode(body)
     except msgspec.DecodeError:
-        return _slow_batch(_loads(body))
+        return _slow_batch(loads(body))
     if not 0 < len(given.data) <= MAX_BATCH_ITEMS or not all(item.currency in CURRENCIES for item in given.data):
-        return _slow_batch(_loads(body))
+        return _slow_batch(loads(body))
     return [to_item(item) for item in given.data], given.priority or "default"
 
 
@@ -58,7 +58,7 @@ def transaction(body: bytes) -> Item:
     if given is not None and given.currency in CURRENCIES:
         return to_item(given)
     problems: Problems = []
-    item = _item(_loads(body), ["body"], problems)
+    item = _item(loads(body), ["body"], problems)
     if item is None:
         raise ApiError(422, problems)
     return item
@@ -69,18 +69,19 @@ def holder(body: bytes) -> HolderInput:
     try:
         return _HOLDER.decode(body)
     except msgspec.DecodeError:
-        raw = _loads(body)
+        raw = loads(body)
     problems: Problems = []
     if not isinstance(raw, dict):
-        raise invalid(_not_an_object(["body"]))
-    _text(raw, "id", ["body"], problems, shortest=1, longest=MAX_ID)
+        raise invalid(not_an_object(["body"]))
+    text_field(raw, "id", ["body"], problems, shortest=1, longest=MAX_ID)
     _choice(raw, "type", ["body"], problems, ("consumer", "business"))
-    _text(raw, "name", ["body"], problems, required=False)
-    _text(raw, "category_id", ["body"], problems, required=False)
+    text_field(raw, "name", ["body"], problems, required=False)
+    text_field(raw, "category_id", ["body"], problems, required=False)
     raise ApiError(422, problems)
 
 
-def _loads(body: bytes) -> Any:
+def loads(body: bytes) -> Any:
+    """Any JSON body; raises 422."""
     try:
         return msgspec.json.decode(body)
     except msgspec.DecodeError as error:
@@ -90,7 +91,7 @@ def _loads(body: bytes) -> Any:
 
 def _slow_batch(raw: Any) -> tuple[list[Item], str]:
     if not isinstance(raw, dict):
-        raise invalid(_not_an_object(["body"]))
+        raise invalid(not_an_object(["body"]))
     problems: Problems = []
     _choice(raw, "operation", ["body"], problems, (OPERATION,))
     if raw.get("priority") is not None:
@@ -121,23 +122,23 @@ def _items(data: Any, problems: Problems) -> list[Item]:
 def _item(raw: Any, loc: list[str | int], problems: Problems) -> Item | None:
     """One item, or None with its problems added. Accepts what pydantic converts: "12.50", midnight datetimes."""
     if not isinstance(raw, dict):
-        problems.append(_not_an_object(loc))
+        problems.append(not_an_object(loc))
         return None
     before = len(problems)
-    identity = _text(raw, "id", loc, problems, shortest=1, longest=MAX_ID)
-    description = _text(raw, "description", loc, problems, longest=MAX_DESCRIPTION)
+    identity = text_field(raw, "id", loc, problems, shortest=1, longest=MAX_ID)
+    description = text_field(raw, "description", loc, problems, longest=MAX_DESCRIPTION)
     date = _date(raw, loc, problems)
     amount = _amount(raw, loc, problems)
     entry_type = _choice(raw, "entry_type", loc, problems, ("incoming", "outgoing"))
     currency = _choice(raw, "currency", loc, problems, CURRENCIES)
-    holder_id = _text(raw, "account_holder_id", loc, problems, required=False)
+    holder_id = text_field(raw, "account_holder_id", loc, problems, required=False)
     location = _location(raw.get("location"), [*loc, "location"], problems)
     if len(problems) > before or date is None:
         return None
     return Item(str(identity), description or "", date, amount, str(entry_type), str(currency), holder_id, location)
 
 
-def _text(
+def text_field(
     raw: dict[str, Any],
     name: str,
     loc: list[str | int],
@@ -147,6 +148,7 @@ def _text(
     shortest: int = 0,
     longest: int | None = None,
 ) -> str | None:
+    """The text of a field, or None with its problem added; None as well for one that is not there and need not be."""
     value = raw.get(name, _MISSING)
     if value is _MISSING or (value is None and not required):
         if required:
@@ -223,16 +225,17 @@ def _location(value: Any, loc: list[str | int], problems: Problems) -> Location 
     if value is None:
         return None
     if not isinstance(value, dict):
-        problems.append(_not_an_object(loc))
+        problems.append(not_an_object(loc))
         return None
-    address = _text(value, "raw_address", loc, problems, required=False)
-    country = _text(value, "country", loc, problems, required=False)
+    address = text_field(value, "raw_address", loc, problems, required=False)
+    country = text_field(value, "country", loc, problems, required=False)
     if country is not None and not _COUNTRY.match(country):
         text = f"String should match pattern '{COUNTRY_PATTERN}'"
         problems.append(problem([*loc, "country"], "string_pattern_mismatch", text))
     return Location(address, country)
 
 
-def _not_an_object(loc: list[str | int]) -> dict[str, Any]:
+def not_an_object(loc: list[str | int]) -> dict[str, Any]:
+    """The problem of something else in an object's place."""
     text = "Input should be a valid dictionary or object to extract fields from"
     return problem(loc, "model_attributes_type", text)

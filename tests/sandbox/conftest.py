@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -30,6 +33,18 @@ class Caller(httpx.Client):
 
     def holder(self, identity: str, type_: str = "consumer") -> httpx.Response:
         return self.post("/v3/account_holders", json={"id": identity, "type": type_})
+
+    def hook(self, url: str, *events: str, **fields: Any) -> str:
+        """Register a webhook, for both events of batches if none is given, and return its id."""
+        wanted = list(events) or ["batches.completed", "batches.error"]
+        made = self.post("/v3/webhooks", json={"url": url, "events": wanted, **fields}).raise_for_status()
+        identity: str = made.json()["id"]
+        return identity
+
+    def deliveries(self, webhook: str) -> list[dict[str, Any]]:
+        """The book of what is sent to a webhook."""
+        book = self.get("/sandbox/books/deliveries").raise_for_status().json()
+        return [one for one in book if one["webhook_id"] == webhook]
 
     def ended(self, batch_id: str) -> dict[str, Any]:
         """Wait for the end of a batch; the suite's own time-out is the limit."""
@@ -114,3 +129,84 @@ def faulty(fault_sandbox: SandboxProcess, request: pytest.FixtureRequest) -> Ite
         client.books = Books(fault_sandbox.config.state)
         yield put
         client.delete("/sandbox/faults").raise_for_status()
+
+
+class Received(NamedTuple):
+    """One POST of an event."""
+
+    path: str
+    headers: dict[str, str]
+    event: dict[str, Any]
+    at: float
+    """Seconds since 1970."""
+
+    @property
+    def batch(self) -> str:
+        return str(self.event["data"]["id"])
+
+
+class Receiver(ThreadingHTTPServer):
+    """Takes webhook events in; answers 200, or what `say` has put first."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Take)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.got: list[Received] = []
+        self.strays: list[str] = []
+        """Paths of GETs: who follows a 302 makes one."""
+        self.statuses: list[int] = []
+        self.open = threading.Event()
+        self.open.set()
+        """While it is clear nobody is answered."""
+
+    def say(self, *statuses: int) -> None:
+        """Answer the next requests like this; a redirect points to this server's /elsewhere."""
+        self.statuses += statuses
+
+    def wait(self, count: int) -> list[Received]:
+        """Wait for so many requests; the suite's own time-out is the limit."""
+        while len(self.got) < count:
+            time.sleep(0.01)
+        return self.got[:count]
+
+
+class _Take(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        event = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        status = self.server.statuses.pop(0) if self.server.statuses else 200
+        self.server.got.append(Received(self.path, headers, event, time.time()))
+        self.server.open.wait()
+        try:
+            self.send_response(status)
+            self.send_header("location", f"{self.server.url}/elsewhere")
+            self.send_header("content-length", "0")
+            self.end_headers()
+        except OSError:
+            # The sender has not waited.
+            return
+
+    def do_GET(self) -> None:
+        self.server.strays.append(self.path)
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Tests are quiet."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks on this machine."""
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.open.set()
+        server.shutdown()
+        thread.join()

@@ -9,8 +9,8 @@ import pytest
 from pipeline.sandbox import faults
 from pipeline.sandbox.config import SandboxConfig, from_args
 from pipeline.sandbox.errors import SandboxError
+from pipeline.sandbox.faults.kinds import FAULTS
 from pipeline.sandbox.faults.plan import CALLS, FaultPlanError, read_plan
-from pipeline.sandbox.faults.rules import FAULTS
 from pipeline.sandbox.process import SandboxProcess
 from pipeline.sandbox.routes import V3
 
@@ -52,6 +52,8 @@ BAD = [
     ({**LIST, "status": 204}, "status", "no body"),
     ({**LIST, "retry_after": "a\r\nb"}, "retry_after", "matching regex"),
     ({"call": "GET /v3/batches", "do": "batch_error"}, "call", "goes with"),
+    ({"call": "GET /v3/batches", "do": "webhook_lost"}, "call", "goes with"),
+    ({"call": "POST /v3/batches", "do": "webhook_repeated", "copies": 1}, "copies", ">= 2"),
     ({"call": "POST /v3/batches", "do": "item_error"}, "ids", "needs them"),
     ({"call": "GET /v3/batches/{id}", "do": "missing_items"}, "call", "have items"),
     ({"call": "POST /v3/batches", "do": "drop", "when": "later"}, "when", "Invalid enum"),

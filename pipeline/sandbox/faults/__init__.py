@@ -1,7 +1,8 @@
 r"""The fault plan: on which call the sandbox misbehaves, and how. Off unless a plan is given.
 
 Belongs here: the format (below, and as structs in `rules`), counting and choosing (`engine`), damaged documents
-(`documents`) and damaged connections (`wire`). What a fault changes about a batch is stored with the batch in `submit`.
+(`documents`) and damaged connections (`wire`). What a fault changes about a batch is stored with the batch in `submit`,
+what it changes about the batch's webhook event with the event in `pipeline.sandbox.events`.
 
 A plan is a JSON object `{"rules": [RULE, …]}`, given with `--fault-plan FILE` (`SandboxConfig.fault_plan`) or put by
 HTTP to `/sandbox/faults`. Rules are looked at in their order. Two examples:
@@ -23,7 +24,7 @@ at most 20 of them, is answered 503 without being looked at.
 
     call     "METHOD /route" with {id} as in `routes`, or "*" for every route under /v3. Required.
     ids      only calls about one of these ids. POST /v3/batches: it sends one of them; /v3/batches/{id}…: the batch
-             holds one of them; /v3/transactions… and /v3/account_holders…: it is about one of them.
+             holds one of them; /v3/transactions…, /v3/account_holders… and /v3/webhooks/{id}: it is about one of them.
     batches  /v3/batches/{id}… only: these batches, by number (counted from 1 over the state) or by id.
     nth      [n, …] the n-th call, counted from 1 since the plan was put, over calls that pass call, ids and batches.
     from, to first and last such number.
@@ -32,9 +33,9 @@ at most 20 of them, is answered 503 without being looked at.
     times    at most so often.
     each     true: number, share and times run for each id by itself: the {id} of the route, or each of `ids`.
 
-What is counted: for the faults of answers, calls that arrived whole; for those of batches and items, what was accepted
-(item_invalid: would have been); for those of documents, answers of 200. Counts are in the state file: servers on one
-state count together, and a restart goes on counting. All keys count together.
+What is counted: for the faults of answers, calls that arrived whole; for those of batches, webhooks and items, what was
+accepted (item_invalid: would have been); for those of documents, answers of 200. Counts are in the state file: servers
+on one state count together, and a restart goes on counting. All keys count together.
 
 **Faults of answers.** Waits before, then the first of drop and status, then waits after, then dribble or truncate.
 Seconds are real ones here, as HTTP time-outs are.
@@ -59,6 +60,19 @@ Seconds are real ones here, as HTTP time-outs are.
     batch_slow       {factor}  it takes that many times as long.
     batch_hidden     {seconds, by_id = false}  for that long it is not in GET /v3/batches; by_id: nor found by GET.
     batch_expires    {seconds, what: results|batch}  so long after its end its results, or all of it, answer 404.
+
+**Faults of webhooks**, decided when POST /v3/batches is accepted: of the event that tells of this batch's end, for all
+webhooks alike. Seconds are documented ones, and scaled. No answer, a 500 or a redirect are the receiver's to play.
+
+    webhook_lost       {}  it is never sent.
+    webhook_late       {seconds}  it is sent that long after the batch's end.
+    webhook_repeated   {copies = 2, seconds = 0}  it is sent that many times under one `event_id`, whatever is answered,
+                       with that long between two; each copy has its own retries.
+    webhook_reordered  {behind = 1, seconds = 3600}  it is sent once that many events of the key which were due after it
+                       have been sent (answered, or tried once), and after that long anyway.
+    webhook_early      {seconds, show: nothing|processing}  it is sent that long before the API shows what it tells:
+                       GET /v3/batches and /v3/batches/{id} do not know the batch (404) from its creation until then,
+                       or still call it processing. Its results follow GET: 404, or 409.
 
 **Faults of items**, for POST /v3/batches and POST /v3/transactions. `ids` is required, and `each` is always on.
 

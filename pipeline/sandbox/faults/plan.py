@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.sandbox.errors import SandboxError
+from pipeline.sandbox.faults.kinds import FAULTS, AnyRule
 from pipeline.sandbox.faults.rules import (
-    FAULTS,
-    AnyRule,
     BatchRule,
     ItemInvalid,
     ItemRule,
@@ -32,15 +31,18 @@ RESULTS = "GET /v3/batches/{id}/results"
 POST_BATCHES = "POST /v3/batches"
 POST_TRANSACTIONS = "POST /v3/transactions"
 OF_ONE_BATCH = ("GET /v3/batches/{id}", RESULTS)
-LISTS = ("GET /v3/batches", "GET /v3/account_holders", "GET /v3/transactions")
+LISTS = ("GET /v3/batches", "GET /v3/account_holders", "GET /v3/transactions", "GET /v3/webhooks")
 POSTS = (POST_BATCHES, POST_TRANSACTIONS, "POST /v3/account_holders")
 OF_ONE_THING = (
     "GET /v3/account_holders/{id}",
     "DELETE /v3/account_holders/{id}",
     "GET /v3/transactions/{id}",
     "DELETE /v3/transactions/{id}",
+    "GET /v3/webhooks/{id}",
+    "PATCH /v3/webhooks/{id}",
+    "DELETE /v3/webhooks/{id}",
 )
-CALLS = (*POSTS, *LISTS, *OF_ONE_BATCH, *OF_ONE_THING, "GET /v3/categories/{id}")
+CALLS = (*POSTS, *LISTS, *OF_ONE_BATCH, *OF_ONE_THING, "GET /v3/categories/{id}", "POST /v3/webhooks")
 _NO_BODY = (204, 205, 304)
 _FIELD = re.compile(r"field `(\w+)`")
 _WHERE = re.compile(r" - at `\$\.?(\w+)")

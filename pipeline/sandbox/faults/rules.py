@@ -1,12 +1,12 @@
 """The format of a fault plan as structs, strictly validated; the package's docstring explains every field.
 
-Belongs here: which fields there are and what may stand in them. What a rule does is in `engine`, `wire`, `documents`
-and `submit`.
+Belongs here: which fields there are and what may stand in them, by kind; all kinds together are in `kinds`. What a rule
+does is in `engine`, `wire`, `documents`, `acceptance` and `pipeline.sandbox.events`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -116,6 +116,41 @@ class BatchExpires(BatchRule, frozen=True, kw_only=True, tag="batch_expires"):
     what: Literal["results", "batch"] = "results"
 
 
+class WebhookRule(BatchRule, frozen=True, kw_only=True):
+    """Something that happens to the event which tells of a batch's end."""
+
+
+class WebhookLost(WebhookRule, frozen=True, kw_only=True, tag="webhook_lost"):
+    """No event."""
+
+
+class WebhookLate(WebhookRule, frozen=True, kw_only=True, tag="webhook_late"):
+    """A late event."""
+
+    seconds: Seconds
+
+
+class WebhookRepeated(WebhookRule, frozen=True, kw_only=True, tag="webhook_repeated"):
+    """The same event several times."""
+
+    copies: Annotated[int, Meta(ge=2, le=100)] = 2
+    seconds: Seconds = 0.0
+
+
+class WebhookReordered(WebhookRule, frozen=True, kw_only=True, tag="webhook_reordered"):
+    """An event after later ones."""
+
+    behind: Number = 1
+    seconds: Seconds = 3600.0
+
+
+class WebhookEarly(WebhookRule, frozen=True, kw_only=True, tag="webhook_early"):
+    """An event before the API shows what it tells."""
+
+    seconds: Seconds
+    show: Literal["nothing", "processing"] = "nothing"
+
+
 class ItemRule(Rule, frozen=True, kw_only=True):
     """Something that happens to an item."""
 
@@ -209,33 +244,3 @@ class BadUtf8(PickedItems, frozen=True, kw_only=True, tag="bad_utf8"):
     """Bytes that are no text."""
 
     path: Annotated[str, Meta(min_length=1)] = TEXT_PATH
-
-
-AnyRule = (
-    Drop
-    | Delay
-    | Status
-    | Dribble
-    | Truncate
-    | Skew
-    | BatchError
-    | BatchNeverEnds
-    | BatchSlow
-    | BatchHidden
-    | BatchExpires
-    | ItemError
-    | ItemInvalid
-    | Set
-    | WrongTotal
-    | Padding
-    | ReorderedItems
-    | UnknownFields
-    | ExtraItems
-    | SetItems
-    | NullItems
-    | MissingItems
-    | DuplicateItems
-    | LoneSurrogate
-    | BadUtf8
-)
-FAULTS = tuple(sorted(str(kind.__struct_config__.tag) for kind in get_args(AnyRule)))
