@@ -7,10 +7,14 @@ Durations that concern the API are given in its own seconds and divided by `spee
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -94,6 +98,23 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value.rstrip("/").removesuffix("/v3")
 
+    @field_validator("account")
+    @classmethod
+    def _account_names_a_folder(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+            msg = f"an account name has letters, digits, '.', '_' and '-' only, as a folder's: {value!r}"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("ledger_url")
+    @classmethod
+    def _is_a_database_url(cls, value: str | None) -> str | None:
+        if value and not re.match(r"[a-z0-9]+(\+[a-z0-9]+)?://", value):
+            # Not quoted: it may hold a password.
+            msg = "a database URL such as sqlite:////var/lib/enrich/ledger.sqlite is wanted"
+            raise ValueError(msg)
+        return value or None
+
     @field_validator("api_key")
     @classmethod
     def _empty_key_is_none(cls, value: SecretStr | None) -> SecretStr | None:
@@ -159,14 +180,31 @@ class Settings(BaseSettings):
         return seconds / self.speed
 
 
+BESIDES = frozenset({"ENRICH_CRASH_AT", "ENRICH_NO_SKIPS", "ENRICH_ALL_CRASHES", "ENRICH_RELIABILITY"})
+"""Variables that begin like a setting and are none: they are for the project's own tests."""
+
+
 def load_settings(**given: Any) -> Settings:
     """The settings, with those of `given` that are not None winning over the environment.
 
-    Raises ConfigError that names the setting for a value that cannot be used.
+    Raises ConfigError that names the setting for a value that cannot be used, and for a name that is no setting: a
+    spending cap with a typo in its name would cap nothing.
     """
+    _refuse_unknown({*os.environ, *dotenv_values(".env")})
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        raise ConfigError(f"ENRICH_{name}: {first['msg']}") from error
+        raise ConfigError(f"ENRICH_{name}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def _refuse_unknown(names: set[str]) -> None:
+    known = {f"ENRICH_{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(
+        name for name in names if name.upper().startswith("ENRICH_") and name.upper() not in known | BESIDES
+    )
+    if unknown:
+        close = difflib.get_close_matches(unknown[0].upper(), known, n=1)
+        hint = f"Did you mean {close[0]}?" if close else "All settings are in pipeline/settings.py."
+        raise ConfigError(f"{unknown[0]} is no setting", hint=hint)

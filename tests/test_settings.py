@@ -1,0 +1,53 @@
+"""Settings that cannot be used are refused by name, before anything is read or sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("ENRICH_BATCH_SIZE", "many", "ENRICH_BATCH_SIZE"),
+        ("ENRICH_ACCOUNT", "../other", "an account name has letters"),
+        ("ENRICH_ACCOUNT", "", "an account name has letters"),
+        ("ENRICH_BASE_URL", "api.ntropy.com", "must start with http"),
+        ("ENRICH_LEDGER_URL", "ledger.sqlite", "a database URL"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(monkeypatch, name, value, says):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=says) as raised:
+        load_settings()
+    assert str(raised.value).startswith(f"{name}: ")
+    assert "Value error" not in str(raised.value)
+
+
+def test_a_database_url_is_not_shown_since_it_may_hold_a_password(monkeypatch):
+    monkeypatch.setenv("ENRICH_LEDGER_URL", "user:swordfish@host/ledger")
+    with pytest.raises(ConfigError) as raised:
+        load_settings()
+    assert "swordfish" not in str(raised.value)
+
+
+def test_a_name_that_is_no_setting_is_refused_with_the_nearest_one(monkeypatch):
+    monkeypatch.setenv("ENRICH_SPEND_CAP_DAYS", "100")
+    with pytest.raises(ConfigError, match="ENRICH_SPEND_CAP_DAYS is no setting") as raised:
+        load_settings()
+    assert raised.value.hint == "Did you mean ENRICH_SPEND_CAP_DAY?"
+
+
+def test_so_is_one_in_the_dotenv_file(tmp_path):
+    (tmp_path / ".env").write_text("enrich_batch_size=7\nOTHER=1\n")
+    assert load_settings().batch_size == 7
+    (tmp_path / ".env").write_text("ENRICH_BATCHSIZE=7\n")
+    with pytest.raises(ConfigError, match="ENRICH_BATCHSIZE is no setting"):
+        load_settings()
