@@ -5,9 +5,11 @@ from typing import Any
 import dagster as dg
 
 from pipeline.flow.inbox import settled_files
+from pipeline.flow.retention import remove_replaced
 from pipeline.flow.sweeping import sweep
 from pipeline.partitions import LANDED_ASSETS
 from pipeline.resources import Enrich
+from pipeline.retiring import retire
 from pipeline.runs import is_under_way, known_troubles, mark_run, reap_dead_runs
 
 ingest_job = dg.define_asset_job(
@@ -49,13 +51,46 @@ def sweep_job() -> None:
     sweep_up()
 
 
+@dg.op
+def remove_old(context: dg.OpExecutionContext, enrich: Enrich) -> None:
+    """Delete replaced files, and take old partitions and runs out of the instance."""
+    mark_run(context)
+    with known_troubles(), enrich.workspace() as ws:
+        files = remove_replaced(ws)
+        retired = retire(ws, context.instance)
+    figures = {"files": files, "partitions": retired.partitions, "runs": retired.runs}
+    context.log.info("removed %(files)d replaced files, %(partitions)d partitions, %(runs)d runs", figures)
+
+
+@dg.job(
+    name="retention",
+    description=(
+        "Delete what is kept no longer: Parquet files that were replaced, partitions of batches that landed long ago,"
+        " old runs. The archive and the tables stay whole. How long: ENRICH_KEEP_REPLACED_DAYS,"
+        " ENRICH_KEEP_PARTITIONS_DAYS, ENRICH_KEEP_RUNS_DAYS."
+    ),
+)
+def retention_job() -> None:
+    remove_old()
+
+
 health_job = dg.define_asset_job(
     "health",
     selection=dg.AssetSelection.checks_for_assets("batch_submissions", "batch_results", "transactions"),
     description="Is anything overdue, held, incomplete or stale? Looks at the ledger; changes nothing.",
 )
 
-JOBS: list[Any] = [ingest_job, plan_job, holders_job, submit_job, collect_job, warehouse_job, health_job, sweep_job]
+JOBS: list[Any] = [
+    ingest_job,
+    plan_job,
+    holders_job,
+    submit_job,
+    collect_job,
+    warehouse_job,
+    health_job,
+    sweep_job,
+    retention_job,
+]
 
 
 @dg.schedule(
@@ -89,6 +124,14 @@ sweep_schedule = dg.ScheduleDefinition(
     description="Every ten minutes: dead runs, unconfirmed batches, files of discarded attempts.",
 )
 
+retention_schedule = dg.ScheduleDefinition(
+    name="retention_schedule",
+    job=retention_job,
+    cron_schedule="30 3 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Nightly: replaced files after 7 days, partitions after 90, runs after 30, all by settings.",
+)
+
 health_schedule = dg.ScheduleDefinition(
     name="health_schedule",
     job=health_job,
@@ -97,4 +140,4 @@ health_schedule = dg.ScheduleDefinition(
     description="Hourly, so that the checks speak up when nothing moves and nothing is published.",
 )
 
-SCHEDULES = [ingest_schedule, plan_schedule, sweep_schedule, health_schedule]
+SCHEDULES = [ingest_schedule, plan_schedule, sweep_schedule, retention_schedule, health_schedule]

@@ -82,6 +82,15 @@ class Settings(BaseSettings):
     spend_cap_day: int | None = Field(None, ge=0, description="Most credits a UTC day may cost.")
     spend_cap_month: int | None = Field(None, ge=0, description="Most credits a UTC month may cost.")
 
+    # -- what is kept -------------------------------------------------------------------------------------------
+    keep_replaced_days: float = Field(
+        7, ge=1, description="Replaced Parquet files stay that long: a session that is open on them reads on."
+    )
+    keep_partitions_days: float = Field(
+        90, ge=1, description="Then a landed batch is no partition in the UI any more; 100,000 of them make it slow."
+    )
+    keep_runs_days: float = Field(30, ge=1, description="Finished runs and their events in the UI.")
+
     # -- the sandbox --------------------------------------------------------------------------------------------
     time_scale: float | None = Field(
         None, gt=0, description="How much faster the sandbox runs. None: 60, or 1 if real."

@@ -190,6 +190,12 @@ def _swap(home: Path, version: Path) -> None:
     fsync(home)
 
 
+def oldest_revision(home: Path) -> int | None:
+    """The oldest revision of which a version is still there to be read, or None before the first one."""
+    found = [int(path.name.split("-")[1]) for path in (home / warehouse.FOLDER).glob("rev-*.duckdb")]
+    return min(found, default=None)
+
+
 def _retire(folder: Path, current: Path, keep: timedelta) -> None:
     """Delete versions whose successor has been out for longer than `keep`, and for a minute at least.
 

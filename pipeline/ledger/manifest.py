@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from pipeline.errors import ConflictError
 from pipeline.ledger import schema
-from pipeline.ledger.db import Ledger
+from pipeline.ledger.db import Ledger, chunks
 
 _files = schema.manifest_files
 _head = schema.manifest_head
@@ -69,7 +69,7 @@ def commit(
     new_revision = revision(conn) + 1
     for path in remove:
         statement = update(_files).where(_files.c.path == path, _files.c.removed_revision.is_(None))
-        if conn.execute(statement.values(removed_revision=new_revision)).rowcount != 1:
+        if conn.execute(statement.values(removed_revision=new_revision, removed_at=now)).rowcount != 1:
             raise ConflictError(f"{path} is no longer live: another process moved its rows")
     rows = [
         {
@@ -101,6 +101,20 @@ def _refuse_changes(conn: Connection, read_revision: int, kinds: Collection[str]
     ).scalar_one()
     if changed:
         raise ConflictError(f"{changed} file(s) of {'/'.join(sorted(kinds))} changed since revision {read_revision}")
+
+
+def forget(ledger: Ledger, *, before: datetime, revision: int, limit: int) -> list[str]:
+    """Forget files that were replaced before a moment, and by this revision or an older one; returns their paths.
+
+    They exist for no reader from then on: whoever deletes them may die at it, and a sweep finds what is left.
+    """
+    where = (_files.c.removed_at < before, _files.c.removed_revision <= revision)
+    with ledger.write() as conn:
+        query = select(_files.c.path).where(*where).order_by(_files.c.removed_revision).limit(limit)
+        paths = list(conn.execute(query).scalars())
+        for chunk in chunks(paths):
+            conn.execute(delete(_files).where(_files.c.path.in_(chunk)))
+    return paths
 
 
 def touch(conn: Connection) -> int:

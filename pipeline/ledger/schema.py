@@ -78,6 +78,7 @@ manifest_files = Table(
     Column("added_revision", BigInteger, nullable=False),
     Column("added_at", DateTime, nullable=False),
     Column("removed_revision", BigInteger),
+    Column("removed_at", DateTime),
     Index("manifest_live", "kind", "removed_revision"),
 )
 

@@ -119,6 +119,7 @@ def upgrade() -> None:
         sa.Column("added_revision", sa.BigInteger(), nullable=False),
         sa.Column("added_at", sa.DateTime(), nullable=False),
         sa.Column("removed_revision", sa.BigInteger(), nullable=True),
+        sa.Column("removed_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("path"),
     )
     with op.batch_alter_table("manifest_files", schema=None) as batch_op:
