@@ -47,6 +47,8 @@ def receive(ledger: Ledger, event: Event) -> bool:
 
 def receive_all(ledger: Ledger, events: Sequence[Event]) -> set[str]:
     """Store several events in one transaction; returns the ids that are new. Errors as in `receive`."""
+    if not events:
+        return set()
     with ledger.write() as conn:
         now = ledger.now()
         # One INSERT in the dialect of the database, since the two spell the same clause through classes of their own.

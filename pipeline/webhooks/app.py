@@ -160,4 +160,6 @@ def build_app(receiver: Receiver) -> Starlette:
         Route("/healthz", receiver.alive),
         Route("/readyz", receiver.ready),
     ]
-    return Starlette(routes=routes, lifespan=receiver.lifespan)
+    app = Starlette(routes=routes, lifespan=receiver.lifespan)
+    app.router.redirect_slashes = False  # a sender need not follow redirects: a wrong path is better told
+    return app
