@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
@@ -75,7 +76,9 @@ class Receiver:
         except RefusedError as refused:
             self._tally.count(refused.status, refused.why)
             # Closed, since the rest of the body may still be under way and is not read.
-            headers = {"Connection": "close"} | ({"Retry-After": str(RETRY_AFTER)} if refused.status == 503 else {})  # noqa: PLR2004
+            headers = {"Connection": "close"}
+            if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                headers["Retry-After"] = str(RETRY_AFTER)
             return JSONResponse({"detail": refused.why}, refused.status, headers=headers)
         return JSONResponse({"new": new}, 202)
 

@@ -52,12 +52,15 @@ class Writer:
         await asyncio.get_running_loop().run_in_executor(self._thread, inbox.probe, self._ledger)
 
     async def run(self) -> None:
-        """Write until `close`, then what is left."""
-        while not self._closing:
+        """Write until `close`, and what is left then."""
+        while True:
             await self._wake.wait()
             self._wake.clear()
             while group := self._next():
                 await self._write(group)
+            if self._closing:
+                break
+        self._thread.shutdown(wait=False)
 
     def close(self) -> None:
         """Let `run` end once nothing waits."""

@@ -11,6 +11,9 @@ import httpx
 import pytest
 from receivers import TOKEN, delivery
 
+from pipeline.ledger import schema
+from pipeline.ledger.db import Ledger
+
 LIMIT = 1_048_576
 
 
@@ -110,6 +113,21 @@ def test_what_is_malformed_is_named(shared, body, named):
     assert of(shared, "m") == []
 
 
+def test_an_event_changes_nothing_but_the_inbox(shared):
+    def rest():
+        ledger = Ledger(f"sqlite:///{shared.folder / 'ledger' / 'ledger.sqlite'}")
+        try:
+            return {t.name: ledger.rows(t.select()) for t in schema.ALL_TABLES if t.name != "webhook_inbox"}
+        finally:
+            ledger.close()
+
+    before = rest()
+    assert before["data_folder"], "something is there that could change"
+    for type_ in ("batches.completed", "batches.error"):
+        assert shared.post(delivery(f"hint-{type_}", event_type=type_)).status_code == 202
+    assert rest() == before
+
+
 def test_a_status_is_not_needed(shared):
     assert shared.post(delivery("no-status", data={"id": "b-7", "new": [1]})).status_code == 202
     (row,) = of(shared, "no-status")
@@ -165,6 +183,7 @@ def test_alive_and_ready(shared):
     assert shared.get("/healthz").json() == {"alive": True}
     assert shared.get("/readyz").json() == {"ready": True}
     assert {row.event_type for row in shared.stored()} <= {
+        "batches.error",
         "batches.completed", "bank_statements.completed", "reports.pending", "batches.paused", "x",
     }  # fmt: skip
 
