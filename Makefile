@@ -48,6 +48,7 @@ verify: $(READY)  ## Pass all tests, with none skipped
 bench: $(READY)  ## Measure; the figures are in benchmarks/README.md
 	@$(BIN)/python benchmarks/throughput.py
 	@$(BIN)/python benchmarks/landing.py
+	@$(BIN)/python benchmarks/webhooks.py
 
 torture: $(READY)  ## Kill N processes at random moments and check every invariant (N=1000)
 	@$(BIN)/python tests/crash/torture.py $(or $(N),1000) $(if $(SEED),--seed $(SEED))

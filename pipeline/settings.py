@@ -26,6 +26,10 @@ API_URLS = {"us": "https://api.ntropy.com", "eu": "https://api.eu.ntropy.com"}
 MAX_BATCH_ITEMS = 24_960
 """Most items in one `POST /v3/batches` (Ntropy's OpenAPI document)."""
 
+MOST_TOKENS = 2
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{8,128}")
+"""No character that a header, JSON or a comma separated list would have to escape; 128 is the API's most."""
+
 SANDBOX = "sandbox"
 
 OWN_SANDBOX_SPEED = 60.0
@@ -91,6 +95,25 @@ class Settings(BaseSettings):
     )
     keep_runs_days: float = Field(30, ge=1, description="Finished runs and their events in the UI.")
 
+    # -- webhooks -----------------------------------------------------------------------------------------------
+    webhook_token: SecretStr | None = Field(
+        None,
+        description="Token that each delivery brings; while it is changed two, comma separated, the new one first.",
+    )
+    webhook_insecure: bool = Field(False, description="Take deliveries without a token: anybody can send hints.")
+    webhook_max_body: int = Field(1_048_576, ge=1_024, description="Bytes of a delivery; one for a batch has some 300.")
+    webhook_answer_seconds: float = Field(
+        5, gt=0, le=9, description="Seconds to take a delivery or say 503; the sender gives up after 10."
+    )
+    webhook_keep: float = Field(
+        604_800, ge=86_400, description="Seconds an event is remembered (7 d); it can be repeated for 24 h."
+    )
+    # Undocumented, so nothing has a default: either all four are set or none. The raw body is what is signed.
+    webhook_hmac_secret: SecretStr | None = Field(None, description="Secret of a signature to check besides the token.")
+    webhook_hmac_header: str | None = Field(None, description="Header that has the signature.")
+    webhook_hmac_algorithm: Literal["sha1", "sha256", "sha512"] | None = Field(None, description="Its hash.")
+    webhook_hmac_encoding: Literal["hex", "base64"] | None = Field(None, description="How it is written.")
+
     # -- the sandbox --------------------------------------------------------------------------------------------
     time_scale: float | None = Field(
         None, gt=0, description="How much faster the sandbox runs. None: 60, or 1 if real."
@@ -155,6 +178,21 @@ class Settings(BaseSettings):
         if self.source == SANDBOX:
             return "sandbox-key"
         raise ConfigError("no API key is set", hint="Set ENRICH_API_KEY, or unset ENRICH_BASE_URL to use the sandbox.")
+
+    @property
+    def webhook_tokens(self) -> tuple[str, ...]:
+        """The tokens that are taken, the one to register first; empty when none is set.
+
+        Raises ConfigError, without a token in it, for more than two or for one that cannot be used.
+        """
+        text = self.webhook_token.get_secret_value() if self.webhook_token else ""
+        tokens = tuple(token for part in text.split(",") if (token := part.strip()))
+        if len(tokens) > MOST_TOKENS or not all(_TOKEN.fullmatch(token) for token in tokens):
+            raise ConfigError(
+                "ENRICH_WEBHOOK_TOKEN is not one token, or two with a comma between them",
+                hint="A token has 8 to 128 letters, digits and any of -._~+/=; `openssl rand -hex 32` makes one.",
+            )
+        return tokens
 
     @property
     def ledger(self) -> str:

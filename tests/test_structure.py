@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "pipeline.sample": set(),
     "pipeline.dispatch": set(),
     "pipeline.flow": {"pipeline.api", "pipeline.dispatch", "pipeline.ingest", "pipeline.ledger", "pipeline.lake"},
+    "pipeline.webhooks": {"pipeline.ledger"},
     "pipeline.local_api": {"pipeline.sandbox"},
 }
 """What each plain part may import besides BASE and itself."""

@@ -10,6 +10,7 @@ import math
 import time
 import uuid
 from collections import Counter
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -81,14 +82,19 @@ class Caller:
         params: Mapping[str, Any] | None = None,
         content: bytes | None = None,
         repeat_after: tuple[type[ApiError], ...] = REPEAT_GET,
+        success: int = httpx.codes.OK,
+        secret: str | None = None,
     ) -> T:
-        """Make the call, again after `repeat_after`, within the back-off's bounds; `consume` reads a 200."""
+        """Make the call, again after `repeat_after`, within the back-off's bounds; `consume` reads a `success`.
+
+        `secret` is something in `content` that an error must not quote.
+        """
         path = route if id is None else route.replace("{id}", segment(id))
         attempt, waited = 0, 0.0
         while True:
             self.begin(group, f"{method} {route}")
             try:
-                return self._once(method, path, params, content, consume)
+                return self._once(method, path, params, content, consume, success, secret)
             except repeat_after as error:
                 delay = self._backoff.delay(attempt, error.retry_after)
                 waited += delay
@@ -110,6 +116,8 @@ class Caller:
         params: Mapping[str, Any] | None,
         content: bytes | None,
         consume: Callable[[httpx.Response, str, str], T],
+        success: int,
+        secret: str | None,
     ) -> T:
         name, request_id = f"{method} {path}", uuid.uuid4().hex
         url, headers = f"{self._url}{path}", {"X-Request-ID": request_id}
@@ -119,8 +127,8 @@ class Caller:
             with self._http.stream(method, url, params=params, content=content, headers=headers) as response:
                 self.note(response.headers)
                 request_id = response.headers.get("x-request-id") or request_id
-                if response.status_code != httpx.codes.OK:
-                    raise error_from(self.whole(response, name, request_id))
+                if response.status_code != success:
+                    raise error_from(_without(self.whole(response, name, request_id), secret))
                 return consume(response, name, request_id)
         except httpx.RequestError as cause:
             raise error_for(cause, call=name, request_id=request_id) from cause
@@ -153,6 +161,10 @@ class Caller:
     def redact(self, body: bytes) -> bytes:
         """A body without the key: an API that quotes it in an error must not bring it into our logs."""
         return body.replace(self._key, b"***")
+
+
+def _without(answer: Answer, secret: str | None) -> Answer:
+    return replace(answer, body=answer.body.replace(secret.encode(), b"***")) if secret else answer
 
 
 def segment(id: str) -> str:  # noqa: A002

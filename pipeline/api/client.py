@@ -1,7 +1,8 @@
 """The client of Ntropy's v3 API.
 
-Belongs here: one method per call. It knows no database and keeps nothing on disk but the results that it is told to
-download. How a call is made and repeated is in `calls`, what became of a batch POST in `submit`.
+Belongs here: one method per call, those for webhooks aside (`webhooks`). It knows no database and keeps nothing on disk
+but the results that it is told to download. How a call is made and repeated is in `calls`, what became of a batch POST
+in `submit`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pipeline.api.limits import Backoff, Throttle
 from pipeline.api.models import AccountHolder, Batch
 from pipeline.api.submit import CALL as SUBMIT
 from pipeline.api.submit import Submitter
+from pipeline.api.webhooks import WebhookCalls
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ class ApiClient:
             throttle=Throttle(share=rate_share, time_scale=time_scale),
             backoff=Backoff(retries=retries, total=retry_seconds, time_scale=time_scale),
         )
+        self.webhooks = WebhookCalls(self._caller, self._pages)
         self._submitter = Submitter(
             url=f"{url}/v3/batches",
             headers=headers,
@@ -199,7 +202,9 @@ class ApiClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _pages(self, group: str, route: str, kind: type[T], filters: Mapping[str, Any], size: int) -> Iterator[T]:
+    def _pages(
+        self, group: str, route: str, kind: type[T], filters: Mapping[str, Any], size: int | None
+    ) -> Iterator[T]:
         cursor: str | None = None
         seen: set[str] = set()
 
@@ -211,7 +216,8 @@ class ApiClient:
 
         while True:
             # Every filter again with each cursor: SDK 5.7.0 drops one, and what a server then does is not stated.
-            params = {**filters, "limit": size} | ({"cursor": cursor} if cursor else {})
+            paging = {"limit": size, "cursor": cursor}
+            params = {**filters, **{name: value for name, value in paging.items() if value}}
             page = self._caller.call(group, "GET", route, params=params, consume=read)
             yield from page.data
             cursor = page.next_cursor

@@ -19,8 +19,10 @@ RATES: dict[str, float] = {
     "holders": 10,
     "transactions": 10,
     "categories": 10,
+    "webhooks": 10,
 }
-"""Calls a second per key (docs.ntropy.com/api/rate-limits). Categories are not in that table: the smallest is taken."""
+"""Calls a second per key (docs.ntropy.com/api/rate-limits). Categories and the PATCH of a webhook are not in
+that table: the smallest is taken."""
 
 _BURST_SECONDS = 0.2
 

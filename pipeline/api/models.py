@@ -75,6 +75,23 @@ class AccountHolder(_Struct, frozen=True, gc=False):
         msgspec.structs.force_setattr(self, "created_at", as_utc(self.created_at))
 
 
+class Webhook(_Struct, frozen=True, gc=False):
+    """A webhook of the organization. The API shows `token` in clear; `repr` does not."""
+
+    id: str
+    created_at: datetime
+    url: str
+    events: list[str]
+    enabled: bool
+    token: str | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "created_at", as_utc(self.created_at))
+
+    def __repr__(self) -> str:
+        return f"Webhook({self.id!r}, {self.url!r}, {self.events!r}, enabled={self.enabled})"
+
+
 class EntityParent(_Known, frozen=True, gc=False):
     """The parent company of an entity."""
 

@@ -22,7 +22,8 @@ Batch = Annotated[str, typer.Argument(help="Key of the batch, as `enrich status`
 
 
 @contextmanager
-def _client(ws: Workspace) -> Iterator[ApiClient]:
+def api_client(ws: Workspace) -> Iterator[ApiClient]:
+    """A client for a person's command: it gives up in seconds rather than minutes."""
     from pipeline.resources import EnrichResource  # noqa: PLC0415 - Dagster takes a second to import
 
     with EnrichResource(ws.settings).client(ws, patient=False) as client:
@@ -72,7 +73,7 @@ def adopt(
     """Say which of the API's batches a planned, unconfirmed or held one is. Nothing is sent."""
     from pipeline.flow import operating as flow_operating  # noqa: PLC0415 - as above
 
-    with troubles(), workspace(data_dir) as ws, _client(ws) as client:
+    with troubles(), workspace(data_dir) as ws, api_client(ws) as client:
         done = flow_operating.adopt(ws, client, batch, vendor_id, who=getpass.getuser(), why=why)
     typer.echo(done)
 
@@ -82,7 +83,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Look at folder, ledger, API, key, clock and circuit; closes the circuit where a look proves its reason over."""
     from pipeline.flow.doctoring import examine  # noqa: PLC0415 - as above
 
-    with troubles(), workspace(data_dir) as ws, _client(ws) as client:
+    with troubles(), workspace(data_dir) as ws, api_client(ws) as client:
         findings = examine(ws, client, who=getpass.getuser())
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(finding) for finding in findings]))

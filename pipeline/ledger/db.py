@@ -141,6 +141,18 @@ def _configure_sqlite(dbapi_connection: Any, _record: Any) -> None:
     cursor.close()
 
 
+def impatient(ledger: Ledger, seconds: float) -> Ledger:
+    """A second handle on the same database whose writers wait `seconds` for another one, not BUSY_TIMEOUT_MS.
+
+    For whoever has to answer somebody in time. The caller closes it.
+    """
+    hasty = Ledger(ledger.url, clock=ledger.clock)
+    if hasty.engine.dialect.name == "sqlite":
+        pragma = f"PRAGMA busy_timeout = {int(seconds * 1000)}"
+        event.listen(hasty.engine, "connect", lambda connection, _record: connection.execute(pragma).close())
+    return hasty
+
+
 def _begin_sqlite(conn: Connection) -> None:
     read_only = conn.get_execution_options().get("read_only", False)
     conn.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

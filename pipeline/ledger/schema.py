@@ -211,6 +211,29 @@ holders = Table(
     Column("detail", String),
 )
 
+webhook_inbox = Table(
+    "webhook_inbox",
+    metadata,
+    # One row per event, however often it is delivered. A hint only: nothing here says what state a batch is in.
+    Column("event_id", String, primary_key=True),
+    Column("event_type", String, nullable=False),
+    Column("vendor_batch_id", String),
+    Column("status", String),
+    Column("received_at", DateTime, nullable=False),
+    Column("taken_at", DateTime),
+    Column("outcome", String),
+    Index("webhook_inbox_waiting", "taken_at", "received_at"),
+)
+
+registered_webhooks = Table(
+    "registered_webhooks",
+    metadata,
+    # Which of the organization's webhooks (10 at most, shared with others) this data folder may switch on or delete.
+    Column("webhook_id", String, primary_key=True),
+    Column("url", String, nullable=False),
+    Column("registered_at", DateTime, nullable=False),
+)
+
 operator_actions = Table(
     "operator_actions",
     metadata,

@@ -145,6 +145,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
+        "registered_webhooks",
+        sa.Column("webhook_id", sa.String(), nullable=False),
+        sa.Column("url", sa.String(), nullable=False),
+        sa.Column("registered_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("webhook_id"),
+    )
+    op.create_table(
         "source_files",
         sa.Column("file_id", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
@@ -173,6 +180,20 @@ def upgrade() -> None:
         sa.Column("first_seen_at", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("path"),
     )
+    op.create_table(
+        "webhook_inbox",
+        sa.Column("event_id", sa.String(), nullable=False),
+        sa.Column("event_type", sa.String(), nullable=False),
+        sa.Column("vendor_batch_id", sa.String(), nullable=True),
+        sa.Column("status", sa.String(), nullable=True),
+        sa.Column("received_at", sa.DateTime(), nullable=False),
+        sa.Column("taken_at", sa.DateTime(), nullable=True),
+        sa.Column("outcome", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("event_id"),
+    )
+    with op.batch_alter_table("webhook_inbox", schema=None) as batch_op:
+        batch_op.create_index("webhook_inbox_waiting", ["taken_at", "received_at"], unique=False)
+
     op.create_table(
         "attempts",
         sa.Column("batch_key", sa.String(), nullable=False),
