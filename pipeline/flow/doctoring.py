@@ -15,6 +15,7 @@ from pipeline.flow.health import health
 from pipeline.flow.status import OVERDUE
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches, circuit, manifest, operating
+from pipeline.ledger.db import self_check
 from pipeline.ledger.states import State
 
 OUT_OF_CREDITS = 423
@@ -48,7 +49,7 @@ def _room(ws: Workspace) -> Finding:
 
 def _ledger(ws: Workspace) -> Finding:
     with ws.ledger.read() as conn:
-        verdict = str(conn.exec_driver_sql("PRAGMA quick_check").scalar_one())
+        verdict = self_check(conn)
         revision = manifest.revision(conn)
     return Finding(
         "ledger", verdict == "ok", f"revision {revision}, {verdict}", "`enrich restore` puts a backup in place."
@@ -75,7 +76,8 @@ def _clock(ws: Workspace, client: ApiClient) -> list[Finding]:
         return []
     ours: datetime = ws.ledger.now()
     skew = (ours - client.server_time.replace(tzinfo=None)).total_seconds()
-    hint = "Set this machine's clock: back-off and grace are counted on it."
+    where = "this machine's clock" if ws.ledger.one_host else "the clock of the ledger's server"
+    hint = f"Set {where}: back-off and grace are counted on it."
     return [Finding("clock", abs(skew) < SKEW_SECONDS, f"{skew:+.0f} s from the API's", hint)]
 
 

@@ -24,7 +24,7 @@ from pipeline.flow import journal, listing
 from pipeline.flow.collecting import collect
 from pipeline.flow.recovering import recover, walk
 from pipeline.flow.recutting import Place, is_free, locate, recut
-from pipeline.flow.submitting import sender
+from pipeline.flow.turn import Turn, sender
 from pipeline.flow.watching import watch
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches, circuit, operating, schema, sending
@@ -67,21 +67,21 @@ def reconcile(
     `not_ours`: ids of batches at the API that a person says are somebody else's. Raises EnrichError while another
     process is sending, ApiError when the API's list cannot be had: what was decided until then stays.
     """
-    with sender(ws) as is_sender:
-        if not is_sender:
+    with sender(ws) as turn:
+        if turn is None:
             raise EnrichError("another process is sending or reconciling", hint="Run it again when it is done.")
         with ws.ledger.read() as conn:
             opened = circuit.opened(conn)
         if opened is None or opened.kind != circuit.RESTORED:
             return ReconcileReport(closed=True)
-        return _Look(ws, client, who, why, opened.opened_at).run(not_ours)
+        return _Look(ws, client, turn, who, why, opened.opened_at).run(not_ours)
 
 
 class _Look:
     """One look at everything, begun at one moment."""
 
-    def __init__(self, ws: Workspace, client: ApiClient, who: str, why: str, noticed: datetime) -> None:
-        self.ws, self.client, self.who, self.noticed = ws, client, who, noticed
+    def __init__(self, ws: Workspace, client: ApiClient, turn: Turn, who: str, why: str, noticed: datetime) -> None:
+        self.ws, self.client, self.turn, self.who, self.noticed = ws, client, turn, who, noticed
         self.why = f"compared with the API's list{f': {why}' if why else ''}"
         self.report = ReconcileReport()
         self.gap = journal.find_gap(ws.ledger, ws.archive)
@@ -92,7 +92,7 @@ class _Look:
 
     def run(self, not_ours: Collection[str]) -> ReconcileReport:
         """Decide what can be decided, and close the circuit if that is all."""
-        sending.recover_dead_senders(self.ws.ledger, self.ws.bucket)
+        sending.recover_dead_senders(self.ws.ledger, self.ws.bucket, self.turn.lease)
         since = listing.unknown_since(self.ws, self.noticed)
         listed = {batch.id: batch for batch in walk(self.client, since)}
         known = listing.known_ids(self.ws, self.noticed)
@@ -118,6 +118,7 @@ class _Look:
         report.closed = self.is_final and not waiting
         counts = f"{len(report.adopted) + len(report.moved)} adopted, {len(report.foreign)} foreign"
         with self.ws.ledger.write() as conn:
+            self.turn.check(conn)
             if report.closed:
                 journal.close_gap(conn, self.gap)
             why = f"{self.why}; {counts}, {sum(map(len, waiting.values()))} undecided"

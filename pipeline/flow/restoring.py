@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from sqlalchemy import make_url
 
 from pipeline.crashpoints import point
 from pipeline.errors import ConfigError, IntegrityError
-from pipeline.flow import journal
+from pipeline.flow import journal, server_ledger
 from pipeline.flow.backup_files import (
     BackupNote,
     Referred,
@@ -29,12 +28,11 @@ from pipeline.flow.backup_files import (
     sha256_of,
 )
 from pipeline.lake.durable import TEMPORARY, fsync, storage_errors
-from pipeline.ledger.db import utc_now
+from pipeline.ledger.copying import SIDE_FILES
+from pipeline.ledger.db import sqlite_path, utc_now
 from pipeline.settings import Settings
 
 _WAIT_SECONDS = 2.0
-_SIDE_FILES = ("-wal", "-shm", "-journal")
-"""Beside the ledger. One that stayed there would be replayed onto the ledger that is put in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,9 @@ def restore(backup: Path, settings: Settings, *, replace: bool = False) -> Resto
     """
     backup = backup.expanduser().resolve()
     note = _checked_note(backup, settings)
-    ledger = _ledger_path(settings)
+    ledger = sqlite_path(settings.ledger)
+    if ledger is None:
+        return _restore_on_server(backup, note, settings, replace=replace)
     with storage_errors("write", settings.home):
         settings.home.mkdir(parents=True, exist_ok=True)
         with _alone(settings, ledger):
@@ -81,6 +81,22 @@ def restore(backup: Path, settings: Settings, *, replace: bool = False) -> Resto
     return RestoreReport(note, len(lacking), len(referred) - len(lacking), aside)
 
 
+def _restore_on_server(backup: Path, note: BackupNote, settings: Settings, *, replace: bool) -> RestoreReport:
+    """The same with the ledger's rows on a PostgreSQL server: replaced in one transaction, as the last thing."""
+    with storage_errors("write", settings.home), server_ledger.taken(settings) as place:
+        place.require_replaceable(replace=replace)
+        _, referred = read_references(backup / note.ledger)
+        lacking = _lacking(referred, backup, settings.home)
+        for file in lacking:
+            copy_file(file, backup, settings.home)
+            point("restore.after_file")
+        _warn_of_sends(backup, settings.home / "archive", note)
+        point("restore.after_journal")
+        aside = place.replace(backup / note.ledger, replace=replace)
+        point("restore.after_ledger")
+    return RestoreReport(note, len(lacking), len(referred) - len(lacking), aside)
+
+
 def _checked_note(backup: Path, settings: Settings) -> BackupNote:
     note = read_note(backup)
     if (note.source, note.account) != (settings.source, settings.account):
@@ -95,13 +111,6 @@ def _checked_note(backup: Path, settings: Settings) -> BackupNote:
     return note
 
 
-def _ledger_path(settings: Settings) -> Path:
-    url = make_url(settings.ledger)
-    if url.get_backend_name() != "sqlite" or not url.database:
-        raise ConfigError("the ledger is a SQLite file so far", hint="Unset ENRICH_LEDGER_URL.")
-    return Path(url.database)
-
-
 @contextmanager
 def _alone(settings: Settings, ledger: Path) -> Iterator[None]:
     """Keep others from sending, and from making an empty ledger in the moment in which there is none."""
@@ -114,12 +123,7 @@ def _alone(settings: Settings, ledger: Path) -> Iterator[None]:
         ):
             yield
     except Timeout as error:
-        raise _busy(settings.home) from error
-
-
-def _busy(folder: Path) -> ConfigError:
-    hint = "Stop the daemon and every `enrich run`, then restore again."
-    return ConfigError(f"another process works with {folder}", hint=hint)
+        raise server_ledger.busy(settings.home) from error
 
 
 def _check_replaceable(ledger: Path, *, replace: bool) -> None:
@@ -131,7 +135,7 @@ def _check_replaceable(ledger: Path, *, replace: bool) -> None:
             connection.execute("PRAGMA journal_mode = DELETE")
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-                raise _busy(ledger.parent) from error
+                raise server_ledger.busy(ledger.parent) from error
 
 
 def _lacking(referred: list[Referred], backup: Path, home: Path) -> list[Referred]:
@@ -146,7 +150,7 @@ def _lacking(referred: list[Referred], backup: Path, home: Path) -> list[Referre
 def _stage(source: Path, ledger: Path) -> Path:
     """The backup's ledger beside its place, durable. It has to compare the whole journal: this may be another one."""
     staged = ledger.with_name(f".{ledger.name}{TEMPORARY}")
-    for ending in ("", *_SIDE_FILES):
+    for ending in ("", *SIDE_FILES):
         staged.with_name(f"{staged.name}{ending}").unlink(missing_ok=True)
     staged.write_bytes(source.read_bytes())
     with closing(sqlite3.connect(staged)) as connection:
@@ -166,7 +170,7 @@ def _warn_of_sends(backup: Path, archive: Path, note: BackupNote) -> None:
 
 def _set_aside(ledger: Path) -> Path | None:
     """Move the ledger that is there, its side files first, into a folder of its own. The locks stay where they are."""
-    there = [ledger.with_name(f"{ledger.name}{ending}") for ending in (*_SIDE_FILES, "")]
+    there = [ledger.with_name(f"{ledger.name}{ending}") for ending in (*SIDE_FILES, "")]
     if not any(path.exists() for path in there):
         return None
     aside = ledger.parent.with_name(f"{ledger.parent.name}.replaced-{utc_now():%Y%m%dT%H%M%S.%f}")

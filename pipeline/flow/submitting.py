@@ -6,14 +6,11 @@ by a guarded update, outcome recorded. What a failure means is decided by whethe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from pipeline.api.client import ApiClient
 from pipeline.api.encode import encode_batch
@@ -22,12 +19,15 @@ from pipeline.crashpoints import point
 from pipeline.flow import journal
 from pipeline.flow.erring import set_aside, split_by_size
 from pipeline.flow.plan_files import read_plan
+from pipeline.flow.turn import Turn, sender
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files, tables
 from pipeline.lake.durable import StorageError
 from pipeline.ledger import batches, circuit, holders, manifest, outcomes, sending
 from pipeline.ledger.batches import LostClaimError
 from pipeline.ledger.claims import Claim
+from pipeline.ledger.lease import LostLeaseError
+from pipeline.ledger.postgres import since_boot
 from pipeline.ledger.sending import Intent, NoCapacityError
 from pipeline.ledger.states import State
 
@@ -85,37 +85,20 @@ def _submit(
     report: SubmitReport,
     run_id: str | None,
 ) -> None:
-    with sender(ws) as is_sender:
-        if not is_sender:
+    with sender(ws) as turn:
+        if turn is None:
             report.skipped = dict.fromkeys(keys, "another process is sending")
             return
-        report.recovered = sum(sending.recover_dead_senders(ws.ledger, ws.bucket))
+        report.recovered = sum(sending.recover_dead_senders(ws.ledger, ws.bucket, turn.lease))
         with ws.claimed(keys, {State.PLANNED}) as claims:
             report.skipped = {key: "not planned, or another step has it" for key in keys if key not in claims}
-            _send_all(ws, client, claims, report, run_id)
-
-
-@contextmanager
-def sender(ws: Workspace) -> Iterator[bool]:
-    """Be the only sender of this data folder, or learn that another process is.
-
-    A file lock is held until its process dies: it survives SIGSTOP and is freed by SIGKILL, where a lease would not.
-    """
-    lock = FileLock(ws.home / "ledger" / "sender.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+            _send_all(ws, client, turn, claims, report, run_id)
 
 
 def _send_all(
     ws: Workspace,
     client: ApiClient,
+    turn: Turn,
     claims: dict[str, Claim],
     report: SubmitReport,
     run_id: str | None,
@@ -125,7 +108,13 @@ def _send_all(
         while rest:
             _learn_server_time(ws, client, report, rest)
             key = rest.pop(0)
-            _send_one(ws, client, claims[key], report, run_id)
+            try:
+                _send_one(ws, client, turn, claims[key], report, run_id)
+            except LostLeaseError as lost:
+                report.skipped[key] = str(lost)
+                raise StopSendingError(str(lost)) from lost
+            except LostClaimError as lost:  # put on hold by a person, or taken over while this process was stopped
+                report.skipped[key] = str(lost)
     except StopSendingError as stop:
         for key in rest:
             report.skipped[key] = str(stop)
@@ -159,7 +148,9 @@ def open_if_final(ws: Workspace, error: ApiError) -> bool:
     return True
 
 
-def _send_one(ws: Workspace, client: ApiClient, claim: Claim, report: SubmitReport, run_id: str | None) -> None:
+def _send_one(
+    ws: Workspace, client: ApiClient, turn: Turn, claim: Claim, report: SubmitReport, run_id: str | None
+) -> None:
     key = claim.batch_key
     row = batches.by_keys(ws.ledger, [key])[key]
     if row.next_attempt_at is not None and row.next_attempt_at > ws.ledger.now():
@@ -173,18 +164,15 @@ def _send_one(ws: Workspace, client: ApiClient, claim: Claim, report: SubmitRepo
     try:
         intent = sending.reserve(
             ws.ledger, claim, ws.limits, fingerprint=sha256(body).hexdigest(), server_clock=_naive(client.server_time),
-            run_id=run_id,
+            run_id=run_id, lease=turn.lease,
         )  # fmt: skip
-    except LostClaimError as lost:  # a person put it on hold meanwhile, say
-        report.skipped[key] = str(lost)
-        return
     except NoCapacityError as full:
         report.skipped[key] = str(full)
         raise StopSendingError(str(full)) from full
     point("submit.after_reserve")
     _journal(ws, row, intent, report)
     point("submit.after_journal")
-    _post(ws, client, intent, body, report)
+    _post(ws, client, turn, intent, body, report)
 
 
 def _journal(ws: Workspace, row: Any, intent: Intent, report: SubmitReport) -> None:
@@ -220,21 +208,26 @@ def _holders_ready(ws: Workspace, claim: Claim, ids: list[str], report: SubmitRe
     return not missing
 
 
-def _post(ws: Workspace, client: ApiClient, intent: Intent, body: bytes, report: SubmitReport) -> None:
+def _post(ws: Workspace, client: ApiClient, turn: Turn, intent: Intent, body: bytes, report: SubmitReport) -> None:
     key = intent.claim.batch_key
     released = False
 
     def release() -> None:
         nonlocal released
         point("submit.before_release")
-        sending.release(ws.ledger, intent)
+        began = since_boot()
+        sending.release(ws.ledger, intent, turn.lease)
+        turn.renewed_at(began)
         released = True
         point("submit.after_release")
+        turn.require_certain()
 
     try:
         batch = client.submit_batch(body, release=release)
     except LostClaimError as lost:
-        report.skipped[key] = str(lost)
+        if released:
+            sending.not_sent(ws.ledger, intent, ws.bucket, error=str(lost), retry_at=None, let_go=True)
+        raise
     except FateUnknown as error:
         point("unconfirmed.before_commit")
         sending.unconfirmed(ws.ledger, key, intent.sequence, error=str(error), request_id=error.request_id)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from pipeline.api.client import ApiClient
 from pipeline.flow.late import find_late
 from pipeline.flow.recovering import RecoveryReport, recover
-from pipeline.flow.submitting import sender
+from pipeline.flow.turn import sender
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files
 from pipeline.ledger import schema, sending
@@ -39,8 +39,8 @@ def sweep(ws: Workspace, client: ApiClient) -> SweepReport:
 
 def recover_senders(ws: Workspace) -> int | None:
     """Find batches whose sending process died; returns how many, or None when somebody is sending right now."""
-    with sender(ws) as is_sender:
-        return sum(sending.recover_dead_senders(ws.ledger, ws.bucket)) if is_sender else None
+    with sender(ws) as turn:
+        return sum(sending.recover_dead_senders(ws.ledger, ws.bucket, turn.lease)) if turn else None
 
 
 def remove_orphans(ws: Workspace) -> int:

@@ -45,7 +45,7 @@ def claim_batches(
                 .where(_b.c.batch_key.in_(chunk), _b.c.state.in_(set(states)))
                 .order_by(_b.c.plan_seq)
             )
-            for row in [r for r in rows if is_free(r, now)]:
+            for row in [r for r in rows if is_free(r, now, one_host=ledger.one_host)]:
                 claims[row.batch_key] = Claim(row.batch_key, owner, row.claim_fence + 1)
         expires = now + timedelta(seconds=seconds)
         for claim in claims.values():
@@ -57,17 +57,17 @@ def claim_batches(
     return claims
 
 
-def is_free(row: Any, now: datetime) -> bool:
-    """Whether no living step works on this batch."""
+def is_free(row: Any, now: datetime, *, one_host: bool) -> bool:
+    """Whether no living step works on this batch. `one_host`: as the ledger says of itself."""
     if row.claim_owner is None or row.claim_expires_at is None or row.claim_expires_at <= now:
         return True
-    return owner_is_dead(row.claim_owner)
+    return owner_is_dead(row.claim_owner, one_host=one_host)
 
 
-def owner_is_dead(owner: str) -> bool:
+def owner_is_dead(owner: str, *, one_host: bool) -> bool:
     """Whether a claim's owner (`<process tag>#<nonce>`) is a process of this host that no longer runs."""
     tag = ProcessTag.parse(owner.rpartition("#")[0])
-    return tag is not None and tag.is_dead()
+    return tag is not None and tag.is_dead(one_host=one_host)
 
 
 def extend_claims(ledger: Ledger, owner: str, *, seconds: float) -> int:
@@ -92,7 +92,7 @@ def forget_lost_claims(ledger: Ledger, *states: State) -> list[Row[Any]]:
     """
     now = ledger.now()
     owned = ledger.rows(select(_b).where(_b.c.state.in_(states), _b.c.claim_owner.is_not(None)))
-    lost = [row for row in owned if is_free(row, now)]
+    lost = [row for row in owned if is_free(row, now, one_host=ledger.one_host)]
     if lost:
         with ledger.write() as conn:
             for row in lost:

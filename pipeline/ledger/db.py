@@ -17,10 +17,10 @@ from alembic.config import Config
 from alembic.util import CommandError
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from pipeline.errors import ConfigError, EnrichError
-from pipeline.ledger import schema
+from pipeline.ledger import postgres, schema
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for another before it gives up."""
@@ -38,13 +38,28 @@ def _database_errors() -> Iterator[None]:
     """Say in words what the database refuses."""
     try:
         yield
-    except OperationalError as error:
-        if "locked" in str(error.orig):
-            raise LedgerError(
-                f"the ledger was locked by another program for {BUSY_TIMEOUT_MS / 1000:.0f} s",
-                hint="See what has ledger.sqlite open (a copy, a viewer, a backup), and run again when it is done.",
-            ) from error
-        raise LedgerError(f"the ledger cannot be used: {error.orig}") from error
+    except DBAPIError as error:
+        refusal = _refusal(error)
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+def _refusal(error: DBAPIError) -> LedgerError | None:
+    """None for what the callers know how to take, and for a defect."""
+    if isinstance(error, IntegrityError):
+        return None
+    if hasattr(error.orig, "pgcode"):
+        words = postgres.in_words(error)
+        return None if words is None else LedgerError(words[0], hint=words[1])
+    if not isinstance(error, OperationalError):
+        return None
+    if "locked" in str(error.orig):
+        return LedgerError(
+            f"the ledger was locked by another program for {BUSY_TIMEOUT_MS / 1000:.0f} s",
+            hint="See what has ledger.sqlite open (a copy, a viewer, a backup), and run again when it is done.",
+        )
+    return LedgerError(f"the ledger cannot be used: {error.orig}")
 
 
 def utc_now() -> datetime:
@@ -55,27 +70,31 @@ def utc_now() -> datetime:
 class Ledger:
     """The control plane of one data folder. Safe to share between threads; processes open their own."""
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, url: str, *, clock: Callable[[], datetime] | None = None) -> None:
         self.url = url
-        self.clock = clock
         self.engine = make_engine(url)
+        self.one_host = self.engine.dialect.name == "sqlite"
+        """Whether all its processes are on this machine."""
+        self.clock = clock or (utc_now if self.one_host else postgres.ServerClock(self.engine))
 
     def now(self) -> datetime:
-        """The ledger's clock: naive UTC."""
-        return self.clock()
+        """The ledger's clock: naive UTC, the server's on PostgreSQL. Raises LedgerError if that was never reached."""
+        with _database_errors():
+            return self.clock()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One write transaction. On SQLite it begins with BEGIN IMMEDIATE.
+        """One write transaction, alone. It begins with BEGIN IMMEDIATE, on PostgreSQL with an advisory lock.
 
         With SQLAlchemy's default, two read-then-write transactions each took 60 of 100 credits and both committed.
+        `SELECT … FOR UPDATE` would have to be remembered at each of them, and locks no row that is not there yet.
         """
         with _database_errors(), self.engine.begin() as conn:
             yield conn
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent snapshot for reading; never waits for a writer on SQLite."""
+        """One consistent snapshot for reading; never waits for a writer."""
         with _database_errors(), self.engine.connect().execution_options(read_only=True) as conn:
             yield conn
 
@@ -89,45 +108,65 @@ class Ledger:
         self.engine.dispose()
 
 
-def open_ledger(url: str, *, clock: Callable[[], datetime] = utc_now) -> Ledger:
+def open_ledger(url: str, *, clock: Callable[[], datetime] | None = None) -> Ledger:
     """Open the ledger at `url`, creating or migrating its tables first.
 
-    Raises ConfigError when the folder cannot be written or the database not be reached.
+    Raises ConfigError when the folder cannot be written or the database not be reached. A password is in no message.
     """
-    path = _sqlite_path(url)
-    if path is None:
-        raise ConfigError(f"the ledger is a SQLite file so far, not {make_url(url).get_backend_name()}")
+    path = sqlite_path(url)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Two processes that create one SQLite file at once can each see half of the other's tables.
-        with FileLock(path.with_suffix(".migrate.lock"), timeout=60):
-            _migrate(url)
+        if path is None:
+            migrate(url)  # in a write transaction, which has the advisory lock
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Two processes that create one SQLite file at once can each see half of the other's tables.
+            with FileLock(path.with_suffix(".migrate.lock"), timeout=60):
+                migrate(url)
     except CommandError as error:  # a revision that is not one of ours
         raise ConfigError(
             "the ledger was made by another version of this product",
             hint="Use the version that made it, or another ENRICH_DATA_DIR.",
         ) from error
-    except (OSError, OperationalError) as error:
-        raise ConfigError(
-            f"the ledger cannot be opened: {getattr(error, 'orig', None) or error}",
-            hint="Check ENRICH_DATA_DIR, its rights and its disk.",
-        ) from error
+    except (OSError, DBAPIError) as error:
+        raise _not_opened(error) from error
     ledger = Ledger(url, clock=clock)
     _first_rows(ledger)
     return ledger
 
 
-def _sqlite_path(url: str) -> Path | None:
+def _not_opened(error: OSError | DBAPIError) -> Exception:
+    if isinstance(error, DBAPIError) and hasattr(error.orig, "pgcode"):
+        words = postgres.in_words(error)
+        return error if words is None else ConfigError(words[0], hint=words[1])
+    if isinstance(error, OSError | OperationalError):
+        said = getattr(error, "orig", None) or error
+        return ConfigError(
+            f"the ledger cannot be opened: {said}", hint="Check ENRICH_DATA_DIR, its rights and its disk."
+        )
+    return error
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The ledger's file; None when it is on a PostgreSQL server. Raises ConfigError for a URL that is neither."""
+    if postgres.is_postgres(url):
+        return None
     parsed = make_url(url)
-    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        hint = "ENRICH_LEDGER_URL begins with postgresql+psycopg2:// or with sqlite:///."
+        raise ConfigError(f"the ledger is on PostgreSQL or a SQLite file, not {parsed.get_backend_name()}", hint=hint)
+    return Path(parsed.database)
 
 
 def make_engine(url: str) -> Engine:
     """An engine whose transactions begin as the ledger's do."""
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+    if postgres.is_postgres(url):
+        target = postgres.driver_url(url)
+        engine = create_engine(target, pool_pre_ping=True, connect_args=postgres.connect_args(target))
+        postgres.configure(engine)
+        return engine
+    engine = create_engine(url)
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -158,11 +197,22 @@ def _begin_sqlite(conn: Connection) -> None:
     conn.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
-def _migrate(url: str) -> None:
+def migrate(url: str) -> None:
+    """Create the tables, or bring them up to date. Alone with the file, or on PostgreSQL by the advisory lock."""
     config = Config()
     config.set_main_option("script_location", str(resources.files("pipeline.ledger") / "migrations"))
     config.attributes["url"] = url
     command.upgrade(config, "head")
+
+
+def self_check(conn: Connection) -> str:
+    """`ok`, or what SQLite finds wrong with its file. A PostgreSQL server checks each page that it reads by itself."""
+    return str(conn.exec_driver_sql("PRAGMA quick_check").scalar_one()) if conn.dialect.name == "sqlite" else "ok"
+
+
+def version_table(engine: Engine) -> str:
+    """Where the schema's version is. Dagster's storage calls its own `alembic_version`, and may be in one database."""
+    return "alembic_version" if engine.dialect.name == "sqlite" else "enrich_version"
 
 
 def _first_rows(ledger: Ledger) -> None:

@@ -188,6 +188,16 @@ credit_bucket = Table(
     Column("throttled", Integer, nullable=False, default=0),
 )
 
+# Who may send, on PostgreSQL; on SQLite a lock on a file says that. `fence` counts the senders.
+sender_lease = Table(
+    "sender_lease",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("owner", String),
+    Column("fence", BigInteger, nullable=False),
+    Column("expires_at", DateTime),
+)
+
 circuit = Table(
     "circuit",
     metadata,

@@ -16,10 +16,12 @@ from pipeline.crashpoints import point
 from pipeline.errors import EnrichError
 from pipeline.ledger import batches, circuit, manifest, schema
 from pipeline.ledger import credits as bucket
+from pipeline.ledger import lease as leases
 from pipeline.ledger.batches import LostClaimError
 from pipeline.ledger.claims import Claim
 from pipeline.ledger.credits import BucketSize
 from pipeline.ledger.db import Ledger
+from pipeline.ledger.lease import Lease
 from pipeline.ledger.states import CHARGED_ATTEMPTS, Attempt, State
 
 DOUBLE_CHARGE = "accepted after it had been sent again: charged twice"
@@ -57,14 +59,16 @@ class Intent:
 
 
 def reserve(
-    ledger: Ledger, claim: Claim, limits: Limits, *, fingerprint: str, server_clock: datetime | None, run_id: str | None
-) -> Intent:
+    ledger: Ledger, claim: Claim, limits: Limits, *, fingerprint: str, server_clock: datetime | None,
+    run_id: str | None, lease: Lease | None = None,
+) -> Intent:  # fmt: skip
     """planned → reserved: credits, slot and intent in one transaction.
 
-    Raises NoCapacityError with nothing taken, LostClaimError when the batch is no longer ours.
+    Raises NoCapacityError with nothing taken, LostClaimError when the batch is no longer ours or sending not our turn.
     """
     now = ledger.now()
     with ledger.write() as conn:
+        leases.renew(conn, lease, now=now)
         row = batches.get(conn, claim.batch_key)
         _check_room(conn, limits, row.rows, now=now, run_id=run_id)
         before = bucket.take(conn, limits.bucket, row.rows, now=now)
@@ -120,20 +124,27 @@ def spent(conn: Connection, *where: Any) -> int:
     return int(conn.execute(statement).scalar_one())
 
 
-def release(ledger: Ledger, intent: Intent) -> None:
+def release(ledger: Ledger, intent: Intent, lease: Lease | None = None) -> None:
     """reserved → sending, the moment before the last byte goes out. Raises LostClaimError: then it must not go out."""
     now = ledger.now()
     with ledger.write() as conn:
+        leases.renew(conn, lease, now=now)
         batches.move(conn, intent.claim.batch_key, State.RESERVED, State.SENDING, now=now, claim=intent.claim)
         _set_attempt(conn, intent, Attempt.RESERVED, state=Attempt.SENDING, sending_at=now)
 
 
-def not_sent(ledger: Ledger, intent: Intent, size: BucketSize, *, error: str, retry_at: datetime | None) -> None:
-    """reserved → planned: provably not sent. Credits go back and the attempt is not counted."""
+def not_sent(
+    ledger: Ledger, intent: Intent, size: BucketSize, *, error: str, retry_at: datetime | None, let_go: bool = False
+) -> None:
+    """reserved → planned: provably not sent. Credits go back and the attempt is not counted.
+
+    `let_go`: sending → planned, for a last byte that was withheld after the ledger had let it go.
+    """
     now = ledger.now()
+    state, attempt = (State.SENDING, Attempt.SENDING) if let_go else (State.RESERVED, Attempt.RESERVED)
     with ledger.write() as conn:
-        _back_to_planned(conn, intent, State.RESERVED, now=now, reason=error, retry_at=retry_at)
-        _set_attempt(conn, intent, Attempt.RESERVED, state=Attempt.NOT_SENT, finished_at=now, error=error)
+        _back_to_planned(conn, intent, state, now=now, reason=error, retry_at=retry_at)
+        _set_attempt(conn, intent, attempt, state=Attempt.NOT_SENT, finished_at=now, error=error)
         bucket.give_back(conn, size, intent.credits, now=now)
 
 
@@ -221,8 +232,9 @@ def _take_in(conn: Connection, row: Any, attempt: Any, vendor_batch_id: str, *, 
     elif attempt.vendor_batch_id is not None:
         # Written over, the batch went on under an id that no attempt had, and that could be adopted a second time.
         why = f"{DOUBLE_CHARGE}; {row.batch_key} has {attempt.vendor_batch_id} for it"
-        known = insert(schema.foreign_batches).values(vendor_batch_id=vendor_batch_id, reason=why, seen_at=now)
-        conn.execute(known.prefix_with("OR IGNORE"))
+        f = schema.foreign_batches
+        if conn.execute(select(f).where(f.c.vendor_batch_id == vendor_batch_id)).first() is None:
+            conn.execute(insert(f).values(vendor_batch_id=vendor_batch_id, reason=why, seen_at=now))
     else:
         values |= {"state": Attempt.COMPLETED, "error": DOUBLE_CHARGE}
         _mark(conn, row.batch_key, attempt.sequence, vendor_batch_id, now, **values)
@@ -250,10 +262,14 @@ def _carry_over(conn: Connection, row: Any, attempt: Any) -> int:
     return sequence
 
 
-def unconfirmed(ledger: Ledger, batch_key: str, sequence: int, *, error: str, request_id: str | None = None) -> None:
+def unconfirmed(
+    ledger: Ledger, batch_key: str, sequence: int, *, error: str, request_id: str | None = None,
+    lease: Lease | None = None,
+) -> None:  # fmt: skip
     """sending → unconfirmed: it may have arrived. This commit is the fence from which the grace is counted."""
     now = ledger.now()
     with ledger.write() as conn:
+        leases.renew(conn, lease, now=now)
         _require_attempt(conn, batch_key, sequence)
         batches.move(conn, batch_key, State.SENDING, State.UNCONFIRMED, now=now, reason=error)
         conn.execute(
@@ -351,28 +367,31 @@ def _require_attempt(conn: Connection, batch_key: str, sequence: int) -> Any:
     return row
 
 
-def recover_dead_senders(ledger: Ledger, size: BucketSize) -> tuple[int, int]:
-    """Under the sender's lock: nobody else can be sending, so what is reserved or sending lost its process.
+def recover_dead_senders(ledger: Ledger, size: BucketSize, lease: Lease | None = None) -> tuple[int, int]:
+    """In the sender's turn: nobody else can be sending, so what is reserved or sending lost its process.
 
     reserved → planned, since the last byte was provably never released; sending → unconfirmed. Returns both counts.
+    Raises LostLeaseError when another process has become the sender: what is reserved or sending may be its own.
     """
     unsent, unknown = batches.in_states(ledger, State.RESERVED), batches.in_states(ledger, State.SENDING)
     for row in unsent:
         point("unsent.before_commit")
-        _forget_reservation(ledger, row.batch_key, row.sequence, size)
+        _forget_reservation(ledger, row.batch_key, row.sequence, size, lease)
         point("unsent.after_commit")
     for row in unknown:
         point("fence.before_commit")
         unconfirmed(
-            ledger, row.batch_key, row.sequence, error="the sending process died before the answer was recorded"
-        )
+            ledger, row.batch_key, row.sequence, error="the sending process died before the answer was recorded",
+            lease=lease,
+        )  # fmt: skip
         point("fence.after_commit")
     return len(unsent), len(unknown)
 
 
-def _forget_reservation(ledger: Ledger, batch_key: str, sequence: int, size: BucketSize) -> None:
+def _forget_reservation(ledger: Ledger, batch_key: str, sequence: int, size: BucketSize, lease: Lease | None) -> None:
     now = ledger.now()
     with ledger.write() as conn:
+        leases.renew(conn, lease, now=now)
         batches.move(
             conn, batch_key, State.RESERVED, State.PLANNED, now=now,
             attempts=_b.c.attempts - 1, claim_fence=_b.c.claim_fence + 1, claim_owner=None,

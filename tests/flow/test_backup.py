@@ -84,6 +84,7 @@ def test_every_intent_is_in_the_journal_before_it_is_sent_and_no_transaction_is(
     assert b"tx-" not in (landed.ws.archive / journal.NAME).read_bytes()
 
 
+@pytest.mark.sqlite
 def test_a_line_is_written_although_the_process_dies_before_its_request_is_let_go(landed):
     code = (
         "from pathlib import Path\n"
@@ -295,6 +296,7 @@ def killed_at(point, code):
     return done.returncode == -signal.SIGKILL
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "point", ["backup.after_ledger", "backup.after_file:2", "backup.before_note", "backup.after_note"]
 )
@@ -318,6 +320,7 @@ def test_a_backup_that_is_killed_leaves_a_valid_one(landed, tmp_path, settings_f
 # -- putting back -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("point", "replaces"),
     [
@@ -352,6 +355,7 @@ def test_a_restore_that_is_killed_is_run_again(landed, tmp_path, workspace_for, 
     assert circuit_of(again).kind == circuit.RESTORED
 
 
+@pytest.mark.sqlite
 def test_a_ledger_that_is_there_is_kept_and_moved_aside_only_when_asked(landed, tmp_path):
     ws, to = landed.ws, tmp_path / "backup"
     backup(ws, to)
@@ -439,6 +443,7 @@ def test_tables_of_a_newer_ledger_are_replaced_by_those_of_the_restored_one(land
     assert tables_of(again) == before
 
 
+@pytest.mark.sqlite
 def test_an_empty_ledger_beside_an_archive_publishes_nothing_over_good_tables(landed, workspace_for, bank_file):
     ws, url = landed.ws, landed.ws.settings.url
     before = tables_of(ws)
@@ -454,6 +459,7 @@ def test_an_empty_ledger_beside_an_archive_publishes_nothing_over_good_tables(la
     assert query(ws.home, "SELECT count(*) FROM transactions").rows == [(5,)]
 
 
+@pytest.mark.sqlite
 def test_the_commands(landed, tmp_path):
     ws, to = landed.ws, tmp_path / "backup"
     environment = {"ENRICH_BASE_URL": ws.settings.url, "ENRICH_TIME_SCALE": "200", "ENRICH_GRACE": "0"}

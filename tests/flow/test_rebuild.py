@@ -210,6 +210,7 @@ def test_files_of_one_kind_that_are_lost_are_put_back_and_no_other_is_touched(ri
     assert tables_of(ws) == before
 
 
+@pytest.mark.sqlite
 def test_it_needs_no_network_and_says_so_in_json(rich, tmp_path):
     """A process of its own that ends at the first address that it connects to: the one that the test itself tries."""
     shutil.rmtree(rich.ws.lake)
@@ -487,6 +488,7 @@ def test_rows_that_are_doubled_in_a_damaged_file_are_counted_once_each():
     assert comparing.compare(table, frame, listed).columns == {"mccs": 2}
 
 
+@pytest.mark.sqlite
 def test_the_command(small):
     ws = small.ws
     environment = {"ENRICH_BASE_URL": ws.settings.url, "ENRICH_DATA_DIR": str(ws.home), "COLUMNS": "200"}

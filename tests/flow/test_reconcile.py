@@ -406,6 +406,7 @@ def test_transactions_of_a_file_that_was_not_read_yet_are_waited_for(past_of, ba
     assert_all_is_well(steps, books_of(), 25, 25)
 
 
+@pytest.mark.sqlite
 def test_a_ledger_that_was_deleted_is_built_again_without_paying_again(past_of, bank_file, books_of):
     past = past_of()
     past.steps.ingest(bank_file(25))
@@ -423,6 +424,7 @@ def test_a_ledger_that_was_deleted_is_built_again_without_paying_again(past_of, 
     assert_all_is_well(steps, books_of(), 25, 25)
 
 
+@pytest.mark.sqlite
 def test_on_a_new_machine_nobody_knows_what_was_sent_since(past_of, bank_file, books_of, tmp_path):
     past = past_of(grace=100_000)
     past.steps.ingest(bank_file(20))
@@ -444,6 +446,7 @@ def test_on_a_new_machine_nobody_knows_what_was_sent_since(past_of, bank_file, b
     assert_all_is_well(steps, books_of(), 20, 20)
 
 
+@pytest.mark.sqlite
 def test_a_ledger_file_that_somebody_copied_back_is_noticed_too(past_of, bank_file, books_of, tmp_path):
     past = past_of()
     past.steps.ingest(bank_file(10))
@@ -550,6 +553,7 @@ def test_results_that_lack_an_item_are_looked_at_again(past_of, bank_file, books
     assert_all_is_well(steps, books_of(), 10, 10)
 
 
+@pytest.mark.sqlite
 def test_only_one_process_reconciles_or_sends(past_of, bank_file):
     past = past_of()
     past.steps.ingest(bank_file(10))

@@ -56,6 +56,7 @@ def test_nothing_is_sent_twice_by_asking_twice(two_batches, books_of):
     assert books_of().summary().items_charged == 20
 
 
+@pytest.mark.sqlite
 def test_only_one_process_sends(two_batches, books_of):
     steps = two_batches()
     (steps.ws.home / "ledger").mkdir(exist_ok=True)

@@ -30,8 +30,8 @@ def clock():
 
 
 @pytest.fixture
-def ledger(tmp_path, clock):
-    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", clock=clock)
+def ledger(new_ledger, clock):
+    opened = open_ledger(new_ledger(), clock=clock)
     yield opened
     opened.close()
 

@@ -6,12 +6,10 @@ Belongs here: what every operation needs (clock, owners, claims, files, the dump
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from ledger_model import Batch, Bucket, Caps, Model
@@ -126,9 +124,7 @@ class World:
             self.owners.append(Owner(f"other-host/boot/{n}/1#{n}", None))
             return
         child = subprocess.Popen(["sleep", "600"])
-        tag = process.ProcessTag(
-            socket.gethostname(), process._boot_id(), child.pid, process._start_time(child.pid) or "0"
-        )
+        tag = process.ProcessTag(process._host(), process._boot_id(), child.pid, process._start_time(child.pid) or "0")
         self.owners.append(Owner(f"{tag}#{n}", child))
 
     def write_file(
@@ -192,11 +188,12 @@ class World:
         self.ledger.close()
 
 
-def open_world(path: Path, *, capacity: int, max_in_flight: int, caps: Caps, allowed: int) -> World:
-    """A world over a ledger that has been created at `path`."""
-    ledger = Ledger(f"sqlite:///{path}")
-    # The file is real, the disk's patience is not what is tested: 2,000 commits of a run with fsync took a minute.
-    event.listen(ledger.engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA synchronous = OFF"))
+def open_world(url: str, *, capacity: int, max_in_flight: int, caps: Caps, allowed: int) -> World:
+    """A world over a ledger that has been created at `url`."""
+    ledger = Ledger(url)
+    if ledger.one_host:
+        # The file is real, the disk's patience is not what is tested: 2,000 commits of a run with fsync took a minute.
+        event.listen(ledger.engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA synchronous = OFF"))
     ledger.engine = ledger.engine.execution_options(compiled_cache=_COMPILED)
     limits = Limits(BucketSize(capacity, 1), max_in_flight, PROBE_SECONDS, caps.run, caps.day, caps.month)
     model = Model(Bucket(capacity, START, capacity), max_in_flight, caps)

@@ -6,12 +6,11 @@ after each step is in `ledger_checks`. What it found is in `test_mended`; it goe
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, Phase, note, settings
@@ -30,7 +29,6 @@ from ledger_recovery import RECOVERY, SUPERSEDED
 from ledger_sends import SENDS, TROUBLES, WITHOUT_ROOM
 from ledger_world import open_world
 
-from pipeline.ledger.db import open_ledger
 from pipeline.ledger.states import State
 
 SENDERS = (*SENDS, *RECOVERY)
@@ -62,7 +60,8 @@ SEEDS = st.integers(0, 2**20)
 class LedgerMachine(RuleBasedStateMachine):
     """One rule for each of `ACTORS`, made below the class."""
 
-    template: Path
+    new_ledger: Callable[[], str]
+    """Makes an empty one and returns its URL."""
     done: Counter[str]
     """How often each operation was done, and as `not <name>` how often it was refused."""
 
@@ -71,11 +70,8 @@ class LedgerMachine(RuleBasedStateMachine):
         run=st.sampled_from([None, None, 9]), day=st.sampled_from([None, 12]), month=st.sampled_from([None, 20]),
     )  # fmt: skip
     def begin(self, capacity, places, allowed, run, day, month):
-        self.folder = TemporaryDirectory()
-        path = Path(self.folder.name, "ledger.sqlite")
-        shutil.copy(self.template, path)
         caps = Caps(run, day, month)
-        self.world = open_world(path, capacity=capacity, max_in_flight=places, caps=caps, allowed=allowed)
+        self.world = open_world(self.new_ledger(), capacity=capacity, max_in_flight=places, caps=caps, allowed=allowed)
         self.before, self.calm, self.rules = Snapshot(self.world), 0, 0
         for name, args in (("ingest", (9,)), ("look", ())):
             self.do(OPS[name], args)
@@ -175,7 +171,6 @@ class LedgerMachine(RuleBasedStateMachine):
     def teardown(self):
         if hasattr(self, "world"):
             self.world.close()
-            self.folder.cleanup()
 
 
 def one_of(ops):
@@ -215,11 +210,9 @@ BOUNDED = settings(
 
 
 @pytest.fixture
-def machine(tmp_path):
+def machine(new_ledger):
     """A machine whose ledgers are copies of one that was created once."""
-    path = tmp_path / "template.sqlite"
-    open_ledger(f"sqlite:///{path}").close()
-    return type("Machine", (LedgerMachine,), {"template": path, "done": Counter()})
+    return type("Machine", (LedgerMachine,), {"new_ledger": staticmethod(new_ledger), "done": Counter()})
 
 
 def test_whoever_does_what_the_ledger_keeps_its_rules(machine):

@@ -25,26 +25,32 @@ from pipeline.ledger.states import State
 
 
 @pytest.fixture(scope="session")
-def planned_ledger(tmp_path_factory):
+def planned_ledger(ledger_template, tmp_path_factory, request):
     """A ledger to be copied: to make one takes longer than a walk."""
-    path = tmp_path_factory.mktemp("protocol") / "ledger.sqlite"
-    opened = open_ledger(f"sqlite:///{path}", clock=Clock())
+    if isinstance(ledger_template, Path):
+        made = tmp_path_factory.mktemp("protocol") / "ledger.sqlite"
+        shutil.copy(ledger_template, made)
+        url = f"sqlite:///{made}"
+    else:
+        server = request.getfixturevalue("postgres")
+        made = server.create(ledger_template)
+        url = server.url(made)
+    opened = open_ledger(url, clock=Clock())
     with opened.write() as conn:
         new = [NewBatch(f"{n:08d}-abcdef00", n, f"hash-{n}", 10, "first", "last", attempts_allowed=9) for n in (1, 2)]
         batches.insert_batches(conn, new, now=opened.now())
     opened.close()
-    return path
+    return made
 
 
 @pytest.fixture
-def player_for(planned_ledger, tmp_path):
+def player_for(planned_ledger, new_ledger):
     """Players on a ledger of their own: `player_for(world)`."""
     opened = []
 
     def make(world):
-        path, clock = tmp_path / f"ledger-{len(opened)}.sqlite", Clock()
-        shutil.copy(planned_ledger, path)
-        opened.append(open_ledger(f"sqlite:///{path}", clock=clock))
+        clock = Clock()
+        opened.append(open_ledger(new_ledger(planned_ledger), clock=clock))
         keys = [row.batch_key for row in batches.in_states(opened[-1], State.PLANNED)]
         return Player(opened[-1], clock, keys[: world.ours], world.slots)
 

@@ -152,6 +152,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("webhook_id"),
     )
     op.create_table(
+        "sender_lease",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=True),
+        sa.Column("fence", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "source_files",
         sa.Column("file_id", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
