@@ -35,6 +35,8 @@ from turns import Run, Turn, take_turn
 KILLS = 18
 """In one folder: a batch at which twenty processes have died is held for a person."""
 AT_ONCE = 2
+RESTARTS = 0.03
+"""Chance that the API is started anew before a process is."""
 
 DOOMED = {"run": 0.85, "turn": 0.5, "job": 0.9}
 """Share of the processes of a kind that are to die: a turn that dies asks for no jobs that could."""
@@ -96,14 +98,20 @@ class Torturer:
         living: list[Doomed] = []
         while self.kills < kills or living:
             if self.kills < kills and (not living or (len(living) == 1 and self.chance.random() < 0.005)):
+                if self.chance.random() < RESTARTS:
+                    self._restart_api(living)
                 living.append(self._start(turning=any(one.kind == "turn" for one in living)))
             living = [one for one in living if not self._is_over(one)]
             time.sleep(0.002)
 
+    def _restart_api(self, living: list[Doomed]) -> None:
+        """At another address: who has the old one would try for minutes, as it should, and is killed instead."""
+        self.player.sandbox.stop()
+        self.player.sandbox.start()
+        for one in living:
+            one.dies = time.monotonic()
+
     def _start(self, *, turning: bool) -> Doomed:
-        if self.chance.random() < 0.03:
-            self.player.sandbox.stop()
-            self.player.sandbox.start()
         kind = self.chance.choices(("run", "turn", "job"), (1, 2, 4))[0]
         if kind == "job" and not self.asked:
             kind = "turn"
