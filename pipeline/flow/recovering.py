@@ -17,6 +17,7 @@ from pipeline.api.errors import ApiError, BadAnswer, NotFound, NotReady
 from pipeline.api.models import Batch, classify
 from pipeline.api.results import decode_item, read_results
 from pipeline.crashpoints import point
+from pipeline.errors import IntegrityError
 from pipeline.flow.plan_files import planned_ids, read_plan
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches, schema, sending
@@ -95,9 +96,18 @@ def _intents(ws: Workspace) -> list[_Intent]:
     for row in batches.in_states(ws.ledger, State.UNCONFIRMED):
         a = schema.attempts
         (attempt,) = ws.ledger.rows(select(a).where(a.c.batch_key == row.batch_key, a.c.sequence == row.sequence))
-        ids = read_plan(ws, row.batch_key, ["transaction_id"])["transaction_id"]
-        found.append(_Intent(row, attempt, frozenset(ids)))
+        found.append(_Intent(row, attempt, _sent_ids(ws, row.batch_key)))
     return found
+
+
+def _sent_ids(ws: Workspace, key: str) -> frozenset[str]:
+    """From the plan file, or the archive where that is damaged: one such batch stopped the look for all others."""
+    try:
+        return frozenset(read_plan(ws, key, ["transaction_id"])["transaction_id"])
+    except IntegrityError:
+        if ids := planned_ids(ws, key):
+            return ids
+        raise
 
 
 def walk(client: ApiClient, since: datetime) -> list[Batch]:

@@ -16,6 +16,7 @@ from pipeline.api.client import ApiClient
 from pipeline.api.encode import encode_batch
 from pipeline.api.errors import ApiError, ConnectionFailed, FateUnknown, Invalid, NotSent, RateLimited, TooLarge
 from pipeline.crashpoints import point
+from pipeline.errors import IntegrityError
 from pipeline.flow import journal
 from pipeline.flow.erring import set_aside, split_by_size
 from pipeline.flow.plan_files import read_plan
@@ -156,7 +157,13 @@ def _send_one(
     if row.next_attempt_at is not None and row.next_attempt_at > ws.ledger.now():
         report.skipped[key] = f"its back-off lasts until {row.next_attempt_at:%H:%M:%S} UTC"
         return
-    plan = read_plan(ws, key)
+    try:
+        plan = read_plan(ws, key)
+    except IntegrityError as error:  # it stopped every other batch as well
+        why = f"{error}; `enrich rebuild` makes it again, then `enrich release {key}`"
+        outcomes.hold_claimed(ws.ledger, claim, reason=why)
+        report.failed[key] = f"held: {why}"
+        return
     if not _holders_ready(ws, claim, plan["account_holder_id"].drop_nulls().unique().to_list(), report):
         return
     body = encode_batch(plan)
@@ -192,7 +199,10 @@ def waits_for_holders(ws: Workspace, key: str) -> bool:
     """
     with ws.ledger.read() as conn:
         plan_files = [row.path for row in manifest.live(conn, "plan", batch_key=key)]
-    named = files.read_table(ws.lake, plan_files, ["account_holder_id"], table=tables.PLAN)["account_holder_id"]
+    try:
+        named = files.read_table(ws.lake, plan_files, ["account_holder_id"], table=tables.PLAN)["account_holder_id"]
+    except IntegrityError:  # the step that is to send it says so, and holds it
+        return False
     return holders.WANTED in holders.unconfirmed(ws.ledger, set(named.drop_nulls())).values()
 
 

@@ -15,10 +15,14 @@ from filelock import FileLock
 from pipeline.api.client import ApiClient
 from pipeline.flow import recovering
 from pipeline.flow.backoff import backoff
+from pipeline.flow.choosing import sendable_now
 from pipeline.flow.holder_sync import sync_holders
+from pipeline.flow.plan_files import plan_file
+from pipeline.flow.rebuilding import rebuild
 from pipeline.flow.recovering import recover
 from pipeline.flow.submitting import submit
 from pipeline.ledger import circuit, holders
+from pipeline.ledger.operating import release
 from pipeline.ledger.states import State
 
 KEY = {"X-API-Key": "sandbox-key"}
@@ -297,3 +301,38 @@ def test_back_off_doubles_is_capped_and_has_jitter():
     for index, whole in enumerate((10, 20, 40, 60, 60)):
         part = values[index * 50 : (index + 1) * 50]
         assert whole / 2 <= min(part) < max(part) <= whole
+
+
+def test_a_plan_file_that_is_gone_stops_its_batch_and_no_other(steps_for, bank_file):
+    steps = steps_for(batch_size=10)
+    steps.ingest(bank_file(30))
+    gone, *sound = steps.plan()
+    sync_holders(steps.ws, steps.client)
+    (steps.ws.lake / plan_file(steps.ws, gone).path).unlink()
+    assert sendable_now(steps.ws) == [gone, *sound]
+    report = steps.submit()
+    assert set(report.submitted) == set(sound)
+    assert "`enrich rebuild` makes it again" in report.failed[gone]
+    assert steps.row(gone).state == State.HELD
+    rebuild(steps.ws)
+    release(steps.ws.ledger, gone, who="op", why="rebuilt")
+    steps.submit()
+    steps.finish()
+    assert steps.check()["enriched"] == 30
+
+
+def test_a_plan_file_that_is_gone_while_the_fate_is_unknown_is_made_up_for_by_the_archive(steps_for, bank_file):
+    drop = {"call": "POST /v3/batches", "nth": [1, 2], "do": "drop", "when": "after"}
+    steps = steps_for(batch_size=10, faults=[drop])
+    steps.ingest(bank_file(20))
+    first, second = steps.plan()
+    steps.submit()
+    steps.submit()
+    assert steps.keys(State.UNCONFIRMED) == [first, second]
+    (steps.ws.lake / plan_file(steps.ws, first).path).unlink()
+    end = time.monotonic() + 20
+    while steps.keys(State.UNCONFIRMED):
+        assert time.monotonic() < end
+        recover(steps.ws, steps.client)
+        time.sleep(0.05)
+    assert {steps.row(key).state for key in (first, second)} == {State.SUBMITTED}
