@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from pipeline.flow.progress import progress
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches as ledger_batches
 
@@ -42,6 +43,16 @@ def submission_metadata(row: Any) -> dict[str, Any]:
         "rows": row.rows, "credits": row.rows, "attempt": row.attempts, "vendor_batch_id": row.vendor_batch_id,
         "reason": row.next_reason, "generation": row.generation,
         **({"parent": row.parent_key} if row.parent_key else {}),
+    }  # fmt: skip
+
+
+def progress_metadata(ws: Workspace, row: Any) -> dict[str, Any]:
+    """How far an open batch is: items, items a second since it was accepted, seconds that the rest will take."""
+    going = progress(row, ws.ledger.now())
+    return {
+        "items_done": going.done, "items": row.rows,
+        **({} if going.rate is None else {"items_per_second": round(going.rate, 1)}),
+        **({} if going.seconds_left is None else {"seconds_left": round(going.seconds_left)}),
     }  # fmt: skip
 
 

@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     read_timeout: float = Field(60, gt=0, description="Silence on a connection; results of big batches take long.")
     post_timeout: float = Field(300, gt=0, description="One whole batch POST, body and answer together.")
     poll_interval: float = Field(15, gt=0, description="Between two looks at the open batches.")
+    poll_interval_webhooks: float = Field(120, gt=0, description="The same while each batch's end comes by webhook.")
+    overdue_after: float = Field(
+        21_600, gt=0, description="A batch under way for longer is overdue (6 h): you are told."
+    )
     claim_seconds: float = Field(60, gt=0, description="How long a step owns a batch without a heartbeat.")
     dispatch_seconds: float = Field(120, gt=0, description="How long a requested run may take to start.")
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from pipeline.flow.health import health
+from pipeline.flow.progress import progress
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches, circuit, holders, manifest, schema, sending
 from pipeline.ledger import credits as bucket
@@ -173,6 +174,13 @@ def _next(ws: Workspace) -> list[str]:
     return lines
 
 
+def _duration(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def _sentence(ws: Workspace, row: Any) -> str:
     key, now = row.batch_key, ws.ledger.now()
     later = row.next_attempt_at is not None and row.next_attempt_at > now
@@ -181,8 +189,9 @@ def _sentence(ws: Workspace, row: Any) -> str:
     if row.state == State.PLANNED:
         return f"{key} is sent {when}{why}"
     if row.state == State.SUBMITTED:
-        since = f"{row.state_since:%H:%M:%S} UTC"
-        return f"{key} is processing: {row.progress or 0:,} of {row.rows:,} since {since}"
+        going = progress(row, now)
+        left = "" if going.seconds_left is None else f", some {_duration(going.seconds_left)} left"
+        return f"{key} is processing: {going.done:,} of {row.rows:,} since {row.state_since:%H:%M:%S} UTC{left}"
     if row.state == State.UNCONFIRMED:
         absent = row.state_since + timedelta(seconds=ws.settings.scaled(ws.settings.grace))
         return (

@@ -199,6 +199,15 @@ def undispatch(ledger: Ledger, keys: Sequence[str]) -> None:
             conn.execute(update(_b).where(_b.c.batch_key.in_(chunk)).values(dispatched_until=None))
 
 
+def by_vendor_ids(ledger: Ledger, vendor_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """Batches of which one of these was an attempt, the latest or an earlier one, by the API's id of it."""
+    a, found = schema.attempts, {}
+    for chunk in chunks(vendor_ids):
+        joined = select(_b, a.c.vendor_batch_id.label("attempted")).join(a, a.c.batch_key == _b.c.batch_key)
+        found.update({row.attempted: row for row in ledger.rows(joined.where(a.c.vendor_batch_id.in_(chunk)))})
+    return found
+
+
 def slots_in_use(conn: Connection) -> int:
     """Batches that take one of the API's places, counted from their states."""
     return int(conn.execute(select(func.count()).where(_b.c.state.in_(SLOT_STATES))).scalar_one())

@@ -5,7 +5,7 @@ Webhook and poller only report; the ledger decides here. What a person may do is
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
@@ -60,6 +60,23 @@ def report(
             why = f"the last {streak} batches to end all ended in error; the API may be failing"
             circuit.open_for_outage(conn, reason=why, now=now, probe_seconds=probe_seconds)
         return to
+
+
+def note_progress(ledger: Ledger, progress: Mapping[str, int | None]) -> None:
+    """Record how far open batches are, by the API's id: all in one transaction, since there may be hundreds."""
+    if not progress:
+        return
+    now = ledger.now()
+    with ledger.write() as conn:
+        for vendor_batch_id, done in progress.items():
+            where = (_b.c.vendor_batch_id == vendor_batch_id, _b.c.state == State.SUBMITTED)
+            conn.execute(update(_b).where(*where).values(progress=done, looked_at=now))
+
+
+def looked_at(ledger: Ledger, batch_key: str) -> None:
+    """Record that somebody looked and learned nothing, so that others come first the next time."""
+    with ledger.write() as conn:
+        conn.execute(update(_b).where(_b.c.batch_key == batch_key).values(looked_at=ledger.now()))
 
 
 def errors_in_a_row(conn: Connection) -> int:
