@@ -25,6 +25,13 @@ from pipeline.ledger import postgres, schema
 BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for another before it gives up."""
 
+# SQLite says this also when ledger.sqlite-wal was deleted under a process that has it open: until that one ends, every
+# other one gets it, on a disk that has nothing wrong.
+_IO_HINT = (
+    "Check the disk; if it is well, ledger.sqlite-wal was deleted while in use: stop the daemon and every `enrich run`,"
+    " then run again. If it stays: `enrich restore FOLDER --replace`."
+)
+
 
 class LedgerError(EnrichError):
     """The ledger's database did not take it: locked, full, read-only or gone. Nothing of the transaction was kept."""
@@ -59,6 +66,8 @@ def _refusal(error: DBAPIError) -> LedgerError | None:
             f"the ledger was locked by another program for {BUSY_TIMEOUT_MS / 1000:.0f} s",
             hint="See what has ledger.sqlite open (a copy, a viewer, a backup), and run again when it is done.",
         )
+    if "disk I/O" in str(error.orig):
+        return LedgerError(f"the ledger cannot be used: {error.orig}", hint=_IO_HINT)
     return LedgerError(f"the ledger cannot be used: {error.orig}")
 
 
@@ -140,9 +149,8 @@ def _not_opened(error: OSError | DBAPIError) -> Exception:
         return error if words is None else ConfigError(words[0], hint=words[1])
     if isinstance(error, OSError | OperationalError):
         said = getattr(error, "orig", None) or error
-        return ConfigError(
-            f"the ledger cannot be opened: {said}", hint="Check ENRICH_DATA_DIR, its rights and its disk."
-        )
+        hint = _IO_HINT if "disk I/O" in str(said) else "Check ENRICH_DATA_DIR, its rights and its disk."
+        return ConfigError(f"the ledger cannot be opened: {said}", hint=hint)
     return error
 
 
