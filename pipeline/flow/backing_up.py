@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.crashpoints import point
 from pipeline.errors import ConfigError, EnrichError, IntegrityError
-from pipeline.flow import journal
+from pipeline.flow import backup_mark, journal
 from pipeline.flow.backup_files import (
     NOTE,
     BackupNote,
@@ -28,12 +28,10 @@ from pipeline.flow.backup_files import (
     replace_file,
     sha256_of,
 )
+from pipeline.flow.backup_mark import Mark
 from pipeline.flow.workspace import Workspace
 from pipeline.lake.durable import TEMPORARY, StorageError, fsync, storage_errors, unique
 from pipeline.ledger import circuit, copying, manifest
-
-_OWN = ("lake", "archive", "ledger-", NOTE, ".")
-"""What the names in a backup folder begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +55,10 @@ def backup(ws: Workspace, to: Path) -> BackupReport:
         raise ConfigError(f"{to} is in the data folder itself", hint="A backup belongs on another disk.")
     with storage_errors("write", to):
         to.mkdir(parents=True, exist_ok=True)
+        backup_mark.require_ours(to)  # before a lock is left in somebody's own folder
         try:
-            with FileLock(to / ".backup.lock", timeout=0):
+            with FileLock(to / backup_mark.LOCK, timeout=0):
+                backup_mark.require_ours(to)
                 _refuse(ws, to)
                 return _backup(ws, to)
         except Timeout as error:
@@ -69,8 +69,6 @@ def backup(ws: Workspace, to: Path) -> BackupReport:
 
 def _refuse(ws: Workspace, to: Path) -> None:
     """A ledger that is gone or older is backed up over a good one by the next night's job, unless this stops it."""
-    if strange := sorted(path.name for path in to.iterdir() if not path.name.startswith(_OWN)):
-        raise ConfigError(f"{to} is not a backup folder: {strange[0]} is in it", hint="Name a new or empty folder.")
     with ws.ledger.read() as conn:
         open_, revision = circuit.opened(conn), manifest.revision(conn)
     if open_ is not None and open_.kind == circuit.RESTORED:
@@ -89,6 +87,8 @@ def _refuse(ws: Workspace, to: Path) -> None:
 
 def _backup(ws: Workspace, to: Path) -> BackupReport:
     missing: str | None = None
+    if backup_mark.read_mark(to) is None:
+        backup_mark.write_mark(to, Mark(folder_id=""))
     while True:
         began = ws.ledger.now()
         ledger = _copy_ledger(ws, to)
@@ -111,7 +111,7 @@ def _backup(ws: Workspace, to: Path) -> BackupReport:
     point("backup.before_note")
     replace_file(to / NOTE, msgspec.json.format(msgspec.json.encode(note)))
     point("backup.after_note")
-    return BackupReport(note, copied, _remove_old(to, note, referred))
+    return BackupReport(note, copied, backup_mark.remove_old(to, note.ledger, referred))
 
 
 def _copy_ledger(ws: Workspace, to: Path) -> Path:
@@ -132,6 +132,7 @@ def _copy_ledger(ws: Workspace, to: Path) -> Path:
         ((revision,),) = target.execute("SELECT revision FROM manifest_head")
     final = to / f"ledger-{revision:010d}-{unique()}.sqlite"
     fsync(temporary)
+    backup_mark.add_ledger(to, "", final.name)
     temporary.rename(final)
     fsync(to)
     return final
@@ -160,13 +161,3 @@ def _copy_journal(ws: Workspace, to: Path) -> None:
         if (ws.archive / journal.NAME).exists():
             content = (ws.archive / journal.NAME).read_bytes()
             replace_file(to / "archive" / journal.NAME, content[: content.rfind(b"\n") + 1])
-
-
-def _remove_old(to: Path, note: BackupNote, referred: Sequence[Referred]) -> int:
-    """Remove what only earlier backups needed, and what killed ones left: without this the folder grew for ever."""
-    keep = {file.under(to) for file in referred} | {to / note.ledger, to / "archive" / journal.NAME}
-    found = [*to.glob("ledger-*"), *(to / "lake").rglob("*"), *(to / "archive").rglob("*")]
-    old = [path for path in found if path not in keep and not path.is_dir()]
-    for path in old:
-        path.unlink()
-    return len(old)
