@@ -5,6 +5,7 @@ Belongs here: how a transaction begins and ends. What is written in one belongs 
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -248,9 +249,8 @@ def stamp_data_folder(ledger: Ledger, *, source: str, account: str) -> None:
     with ledger.write() as conn:
         row = conn.execute(select(table)).first()
         if row is None:
-            conn.execute(
-                insert(table).values(id=1, source=source, account=account, stamped_at=ledger.now(), journal_seen=0)
-            )
+            stamp = {"source": source, "account": account, "folder_id": uuid.uuid4().hex}
+            conn.execute(insert(table).values(id=1, **stamp, stamped_at=ledger.now(), journal_seen=0))
         elif (row.source, row.account) != (source, account):
             raise ConfigError(
                 f"this data folder belongs to {row.source}/{row.account}, not to {source}/{account}",

@@ -205,9 +205,11 @@ def test_what_a_backup_must_not_overwrite(landed, tmp_path, settings_for, worksp
         backup(ws, tmp_path / "mine")
     backup(ws, to)
     note = read_note(to)
-    empty = workspace_for("empty", base_url=ws.settings.url)
+    older = workspace_for("older", base_url=ws.settings.url)
+    with older.ledger.write() as conn:
+        conn.execute(schema.data_folder.update().values(folder_id=note.folder_id))
     with pytest.raises(ConfigError, match=f"newer backup: revision {note.revision}, and this ledger is at 0"):
-        backup(empty, to)
+        backup(older, to)
     with pytest.raises(ConfigError, match="has a backup of sandbox/default"):
         backup(workspace_for("ana", base_url=ws.settings.url, account="ana"), to)
     restore(to, settings_for("other", base_url=ws.settings.url))
@@ -236,6 +238,37 @@ def test_what_a_person_puts_into_a_backup_folder_stays(landed, tmp_path):
     landed.finish()
     assert backup(landed.ws, to).removed == 2  # the plan file and the ledger before
     assert [path.read_text() for path in mine] == ["mine"] * 3
+
+
+def test_two_data_folders_of_one_account_have_a_backup_folder_each(landed, tmp_path, workspace_for):
+    """The second one removed the files of the first, and each was told that it had a backup."""
+    to = tmp_path / "backup"
+    note = backup(landed.ws, to).note
+    other = workspace_for("second", base_url=landed.ws.settings.url)
+    for _ in range(note.revision + 1):  # newer than the backup that is there
+        with other.ledger.write() as conn:
+            manifest.touch(conn)
+    with pytest.raises(ConfigError, match="has a backup of another data folder"):
+        backup(other, to)
+    (to / "backup.json").unlink()  # begun only
+    with pytest.raises(ConfigError, match="has a backup of another data folder"):
+        backup(other, to)
+    assert backup(landed.ws, to).copied == 0
+
+
+@pytest.mark.sqlite
+def test_a_backup_of_another_data_folder_is_put_back_only_when_asked(landed, tmp_path, workspace_for):
+    to = tmp_path / "backup"
+    backup(landed.ws, to)
+    other = workspace_for("second", base_url=landed.ws.settings.url)
+    with pytest.raises(ConfigError, match="backup of another data folder") as refused:
+        restore(to, other.settings)
+    assert "--replace" in refused.value.hint
+    other.ledger.close()
+    done = restore(to, other.settings, replace=True)
+    assert done.other_folder
+    assert done.set_aside is not None
+    assert not restore(to, other.settings, replace=True).other_folder  # it is the same one now
 
 
 @pytest.mark.sqlite
