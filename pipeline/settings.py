@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -36,10 +36,21 @@ OWN_SANDBOX_SPEED = 60.0
 """A sandbox that the product starts by itself answers in seconds where the real API takes minutes."""
 
 
+Wait = Annotated[float, Field(ge=0, le=2_592_000)]
+"""Seconds, 30 days at most: 1e15 is past the last date that the ledger can hold."""
+
+Timeout = Annotated[float, Field(gt=0, le=3_600)]
+"""Seconds, an hour at most: on a clock a hundred times slower poll(2) still takes it as milliseconds."""
+
+Days = Annotated[float, Field(ge=1, le=36_500)]
+
+
 class Settings(BaseSettings):
     """The settings of one data folder. Immutable; made once at the edge and handed down."""
 
-    model_config = SettingsConfigDict(env_prefix="ENRICH_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ENRICH_", env_file=".env", extra="ignore", frozen=True, allow_inf_nan=False
+    )
 
     # -- the account --------------------------------------------------------------------------------------------
     api_key: SecretStr | None = Field(None, description="Key of the API. None: the sandbox is used.")
@@ -56,50 +67,53 @@ class Settings(BaseSettings):
     batch_size: int = Field(5_000, ge=1, le=MAX_BATCH_ITEMS, description="Items per batch: results stay near 10 MB.")
     batch_size_bulk: int = Field(MAX_BATCH_ITEMS, ge=1, le=MAX_BATCH_ITEMS, description="The same for a backlog.")
     bulk_threshold: int = Field(50_000, ge=1, description="More rows waiting than this: cut bulk-sized batches.")
-    batch_max_age: float = Field(900, ge=0, description="Seconds after which a small remainder is cut as well.")
+    batch_max_age: Wait = Field(900, description="Seconds after which a small remainder is cut as well.")
 
     # -- limits of the API (planned for the smaller of the documented figures) ----------------------------------
     max_in_flight: int = Field(10, ge=1, description="Batches processing at once per key (documented: 10).")
     credits_capacity: int = Field(50_000, ge=1, description="Size of the credit bucket (documented: 50,000).")
-    credits_per_second: float = Field(500, gt=0, description="Refill of the credit bucket (documented: 500/s).")
+    credits_per_second: float = Field(500, ge=0.001, le=1e6, description="Refill of the bucket (documented: 500/s).")
     rate_limit_share: float = Field(0.5, gt=0, le=1, description="Share of the documented calls/s that is used.")
 
     # -- time-outs and cadences, seconds ------------------------------------------------------------------------
-    connect_timeout: float = Field(10, gt=0, description="Connecting to the API.")
-    read_timeout: float = Field(60, gt=0, description="Silence on a connection; results of big batches take long.")
-    post_timeout: float = Field(300, gt=0, description="One whole batch POST, body and answer together.")
-    poll_interval: float = Field(15, gt=0, description="Between two looks at the open batches.")
-    poll_interval_webhooks: float = Field(120, gt=0, description="The same while each batch's end comes by webhook.")
-    overdue_after: float = Field(
+    connect_timeout: Timeout = Field(10, description="Connecting to the API.")
+    read_timeout: Timeout = Field(60, description="Silence on a connection; results of big batches take long.")
+    post_timeout: Timeout = Field(300, description="One whole batch POST, body and answer together.")
+    poll_interval: Wait = Field(15, gt=0, description="Between two looks at the open batches.")
+    poll_interval_webhooks: Wait = Field(120, gt=0, description="The same while each batch's end comes by webhook.")
+    overdue_after: Wait = Field(
         21_600, gt=0, description="A batch under way for longer is overdue (6 h): you are told."
     )
-    claim_seconds: float = Field(60, gt=0, description="How long a step owns a batch without a heartbeat.")
-    dispatch_seconds: float = Field(120, gt=0, description="How long a requested run may take to start.")
+    claim_seconds: Wait = Field(60, gt=0, description="How long a step owns a batch without a heartbeat.")
+    dispatch_seconds: Wait = Field(120, gt=0, description="How long a requested run may take to start.")
 
     # -- failures -----------------------------------------------------------------------------------------------
-    grace: float = Field(1_800, ge=0, description="Longest late arrival plus list lag of a batch (30 min).")
+    grace: Wait = Field(1_800, description="Longest late arrival plus list lag of a batch (30 min).")
     resend: Literal["auto", "never"] = Field("auto", description="never: hold instead of sending again.")
     max_attempts: int = Field(3, ge=1, description="Times a batch that ends in error is sent before it is halved.")
     probe_budget: float = Field(
-        4, ge=0, description="Most credits for finding the items that make a batch fail, in multiples of its size."
+        4,
+        ge=0,
+        le=1_000,
+        description="Most credits for finding items that make a batch fail, in multiples of its size.",
     )
     item_attempts: int = Field(3, ge=1, description="Times an item that gets an error of its own is sent in all.")
     outage_after: int = Field(3, ge=1, description="Batches in error in a row, none completed: sending stops.")
-    backoff_base: float = Field(60, ge=0, description="First back-off after an error batch; doubles, with jitter.")
-    backoff_max: float = Field(3_600, ge=0, description="Longest back-off.")
-    probe_seconds: float = Field(300, ge=0, description="How long an open circuit waits before one batch may try.")
+    backoff_base: Wait = Field(60, description="First back-off after an error batch; doubles, with jitter.")
+    backoff_max: Wait = Field(3_600, description="Longest back-off.")
+    probe_seconds: Wait = Field(300, description="How long an open circuit waits before one batch may try.")
     spend_cap_run: int | None = Field(None, ge=0, description="Most credits one run may spend.")
     spend_cap_day: int | None = Field(None, ge=0, description="Most credits a UTC day may cost.")
     spend_cap_month: int | None = Field(None, ge=0, description="Most credits a UTC month may cost.")
 
     # -- what is kept -------------------------------------------------------------------------------------------
-    keep_replaced_days: float = Field(
-        7, ge=1, description="Replaced Parquet files stay that long: a session that is open on them reads on."
+    keep_replaced_days: Days = Field(
+        7, description="Replaced Parquet files stay that long: a session that is open on them reads on."
     )
-    keep_partitions_days: float = Field(
-        90, ge=1, description="Then a landed batch is no partition in the UI any more; 100,000 of them make it slow."
+    keep_partitions_days: Days = Field(
+        90, description="Then a landed batch is no partition in the UI any more; 100,000 of them make it slow."
     )
-    keep_runs_days: float = Field(30, ge=1, description="Finished runs and their events in the UI.")
+    keep_runs_days: Days = Field(30, description="Finished runs and their events in the UI.")
 
     # -- webhooks -----------------------------------------------------------------------------------------------
     webhook_token: SecretStr | None = Field(
@@ -112,7 +126,7 @@ class Settings(BaseSettings):
         5, gt=0, le=9, description="Seconds to take a delivery or say 503; the sender gives up after 10."
     )
     webhook_keep: float = Field(
-        604_800, ge=86_400, description="Seconds an event is remembered (7 d); it can be repeated for 24 h."
+        604_800, ge=86_400, le=31_536_000, description="Seconds an event is remembered (7 d); it is repeated for 24 h."
     )
     # Undocumented, so nothing has a default: either all four are set or none. The raw body is what is signed.
     webhook_hmac_secret: SecretStr | None = Field(None, description="Secret of a signature to check besides the token.")
@@ -122,7 +136,7 @@ class Settings(BaseSettings):
 
     # -- the sandbox --------------------------------------------------------------------------------------------
     time_scale: float | None = Field(
-        None, gt=0, description="How much faster the sandbox runs. None: 60, or 1 if real."
+        None, ge=0.01, le=1e6, description="How much faster the sandbox runs. None: 60, or 1 if real."
     )
 
     @field_validator("base_url")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.settings import load_settings
+from pipeline.ledger.db import utc_now
+from pipeline.settings import Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +32,33 @@ def test_a_value_that_cannot_be_used_is_named(monkeypatch, name, value, says):
         load_settings()
     assert str(raised.value).startswith(f"{name}: ")
     assert "Value error" not in str(raised.value)
+
+
+FLOATS = [name for name, field in Settings.model_fields.items() if "float" in str(field.annotation)]
+
+
+@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e15", "1e20", "-1"])
+def test_no_number_is_taken_that_makes_a_run_crash_or_wait_for_ever(monkeypatch, name, value):
+    """A grace of 1e15 s has no date at its end; a time scale of 1e-12 makes one of every wait."""
+    variable = f"ENRICH_{name.upper()}"
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=f"^{variable}: "):
+        load_settings()
+
+
+@pytest.mark.parametrize("variable", ["ENRICH_TIME_SCALE", "ENRICH_CREDITS_PER_SECOND"])
+def test_nor_one_by_which_a_wait_is_divided_that_is_nearly_nothing(monkeypatch, variable):
+    monkeypatch.setenv(variable, "1e-12")
+    with pytest.raises(ConfigError, match=f"^{variable}: "):
+        load_settings()
+
+
+def test_the_longest_wait_on_the_slowest_clock_has_a_date_at_its_end(monkeypatch):
+    monkeypatch.setenv("ENRICH_GRACE", "2592000")
+    monkeypatch.setenv("ENRICH_TIME_SCALE", "0.01")
+    settings = load_settings()
+    assert utc_now() + timedelta(seconds=2 * settings.scaled(settings.grace)) > utc_now()
 
 
 def test_a_database_url_is_not_shown_since_it_may_hold_a_password(monkeypatch):

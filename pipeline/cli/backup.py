@@ -52,6 +52,8 @@ def restore(
         typer.echo(f"the ledger of {made} is back; {report.restored:,} files were put back, {report.kept:,} were there")
         if report.set_aside:
             typer.echo(f"the ledger that was there is in {report.set_aside}")
+        if report.other_folder:
+            show.warn("it is of another data folder than this backup")
         with workspace(data_dir) as ws:
             published = publish_warehouse(ws)
     if published.violations:

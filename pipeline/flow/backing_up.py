@@ -14,10 +14,11 @@ from pathlib import Path
 
 import msgspec
 from filelock import FileLock, Timeout
+from sqlalchemy import select
 
 from pipeline.crashpoints import point
 from pipeline.errors import ConfigError, EnrichError, IntegrityError
-from pipeline.flow import journal
+from pipeline.flow import backup_mark, journal
 from pipeline.flow.backup_files import (
     NOTE,
     BackupNote,
@@ -28,12 +29,10 @@ from pipeline.flow.backup_files import (
     replace_file,
     sha256_of,
 )
+from pipeline.flow.backup_mark import Mark
 from pipeline.flow.workspace import Workspace
 from pipeline.lake.durable import TEMPORARY, StorageError, fsync, storage_errors, unique
-from pipeline.ledger import circuit, copying, manifest
-
-_OWN = ("lake", "archive", "ledger-", NOTE, ".")
-"""What the names in a backup folder begin with."""
+from pipeline.ledger import circuit, copying, manifest, schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +56,35 @@ def backup(ws: Workspace, to: Path) -> BackupReport:
         raise ConfigError(f"{to} is in the data folder itself", hint="A backup belongs on another disk.")
     with storage_errors("write", to):
         to.mkdir(parents=True, exist_ok=True)
+        backup_mark.require_ours(to)  # before a lock is left in somebody's own folder
         try:
-            with FileLock(to / ".backup.lock", timeout=0):
-                _refuse(ws, to)
-                return _backup(ws, to)
+            with FileLock(to / backup_mark.LOCK, timeout=0):
+                backup_mark.require_ours(to)
+                folder_id = ws.ledger.rows(select(schema.data_folder.c.folder_id))[0].folder_id
+                _refuse(ws, to, folder_id)
+                return _backup(ws, to, folder_id)
         except Timeout as error:
             raise EnrichError(f"another process is backing up into {to}") from error
         except sqlite3.Error as error:  # what SQLite makes of a full disk
             raise StorageError(f"cannot copy the ledger to {to}: {error}") from error
 
 
-def _refuse(ws: Workspace, to: Path) -> None:
+def _refuse(ws: Workspace, to: Path, folder_id: str) -> None:
     """A ledger that is gone or older is backed up over a good one by the next night's job, unless this stops it."""
-    if strange := sorted(path.name for path in to.iterdir() if not path.name.startswith(_OWN)):
-        raise ConfigError(f"{to} is not a backup folder: {strange[0]} is in it", hint="Name a new or empty folder.")
     with ws.ledger.read() as conn:
         open_, revision = circuit.opened(conn), manifest.revision(conn)
     if open_ is not None and open_.kind == circuit.RESTORED:
         raise EnrichError(f"not backed up: {open_.reason}", hint="Back up again when it is reconciled.")
     if not (to / NOTE).exists():
+        mark = backup_mark.read_mark(to)
+        if mark is not None and mark.folder_id != folder_id:
+            raise _another(to)
         return
     before = read_note(to)
     if (before.source, before.account) != (ws.settings.source, ws.settings.account):
         raise ConfigError(f"{to} has a backup of {before.source}/{before.account}", hint="Name another folder.")
+    if before.folder_id != folder_id:
+        raise _another(to)
     if before.revision > revision:
         raise ConfigError(
             f"{to} has a newer backup: revision {before.revision}, and this ledger is at {revision}",
@@ -87,11 +92,20 @@ def _refuse(ws: Workspace, to: Path) -> None:
         )
 
 
-def _backup(ws: Workspace, to: Path) -> BackupReport:
+def _another(to: Path) -> ConfigError:
+    """The later of the two would remove the files of the other, and each only believe that it has a backup."""
+    return ConfigError(
+        f"{to} has a backup of another data folder of this account", hint="Name another folder: one for each."
+    )
+
+
+def _backup(ws: Workspace, to: Path, folder_id: str) -> BackupReport:
     missing: str | None = None
+    if backup_mark.read_mark(to) is None:
+        backup_mark.write_mark(to, Mark(folder_id=folder_id))
     while True:
         began = ws.ledger.now()
-        ledger = _copy_ledger(ws, to)
+        ledger = _copy_ledger(ws, to, folder_id)
         revision, referred = read_references(ledger)
         point("backup.after_ledger")
         try:
@@ -103,7 +117,8 @@ def _backup(ws: Workspace, to: Path) -> BackupReport:
             missing = error.filename
     _copy_journal(ws, to)
     note = BackupNote(
-        created_at=began, source=ws.settings.source, account=ws.settings.account, revision=revision,
+        created_at=began, source=ws.settings.source, account=ws.settings.account, folder_id=folder_id,
+        revision=revision,
         ledger=ledger.name, ledger_sha256=sha256_of(ledger), lake_files=sum(f.folder == "lake" for f in referred),
         archive_files=sum(f.folder == "archive" for f in referred),
         bytes=sum(f.under(to).stat().st_size for f in referred) + ledger.stat().st_size,
@@ -111,10 +126,10 @@ def _backup(ws: Workspace, to: Path) -> BackupReport:
     point("backup.before_note")
     replace_file(to / NOTE, msgspec.json.format(msgspec.json.encode(note)))
     point("backup.after_note")
-    return BackupReport(note, copied, _remove_old(to, note, referred))
+    return BackupReport(note, copied, backup_mark.remove_old(to, note.ledger, referred))
 
 
-def _copy_ledger(ws: Workspace, to: Path) -> Path:
+def _copy_ledger(ws: Workspace, to: Path, folder_id: str) -> Path:
     """A copy of the ledger as of one moment, as a single SQLite file; nobody is kept from writing meanwhile."""
     temporary = to / f".ledger{TEMPORARY}"
     temporary.unlink(missing_ok=True)
@@ -132,6 +147,7 @@ def _copy_ledger(ws: Workspace, to: Path) -> Path:
         ((revision,),) = target.execute("SELECT revision FROM manifest_head")
     final = to / f"ledger-{revision:010d}-{unique()}.sqlite"
     fsync(temporary)
+    backup_mark.add_ledger(to, folder_id, final.name)
     temporary.rename(final)
     fsync(to)
     return final
@@ -160,13 +176,3 @@ def _copy_journal(ws: Workspace, to: Path) -> None:
         if (ws.archive / journal.NAME).exists():
             content = (ws.archive / journal.NAME).read_bytes()
             replace_file(to / "archive" / journal.NAME, content[: content.rfind(b"\n") + 1])
-
-
-def _remove_old(to: Path, note: BackupNote, referred: Sequence[Referred]) -> int:
-    """Remove what only earlier backups needed, and what killed ones left: without this the folder grew for ever."""
-    keep = {file.under(to) for file in referred} | {to / note.ledger, to / "archive" / journal.NAME}
-    found = [*to.glob("ledger-*"), *(to / "lake").rglob("*"), *(to / "archive").rglob("*")]
-    old = [path for path in found if path not in keep and not path.is_dir()]
-    for path in old:
-        path.unlink()
-    return len(old)

@@ -25,11 +25,12 @@ _CHUNK = 1 << 20
 
 
 class BackupNote(msgspec.Struct, frozen=True, kw_only=True):
-    """What `backup.json` says. `created_at` is naive UTC; `ledger` is a file name beside it."""
+    """What `backup.json` says. `created_at` is naive UTC, `folder_id` the data folder's, `ledger` a name beside it."""
 
     created_at: datetime
     source: str
     account: str
+    folder_id: str
     revision: int
     ledger: str
     ledger_sha256: str

@@ -9,6 +9,7 @@ import duckdb
 
 from pipeline.flow.landing import RESULT_MISSING, RESULT_UNREADABLE
 from pipeline.flow.workspace import Workspace
+from pipeline.lake.snapshot import reader
 from pipeline.ledger import batches, circuit, manifest
 from pipeline.ledger.states import SLOT_STATES, State
 
@@ -51,11 +52,10 @@ def _reasons(ws: Workspace, state: State) -> dict[str, str]:
 def results_missing(ws: Workspace) -> int:
     """Landed rows whose item was missing or unreadable in the API's answer; looks into every landed file."""
     with ws.ledger.read() as conn:
-        landed = [str(ws.lake / row.path) for row in manifest.live(conn, "transactions")]
+        landed = [ws.lake / row.path for row in manifest.live(conn, "transactions")]
     if not landed:
         return 0
     with duckdb.connect() as con:
-        query = "SELECT count(*) FROM read_parquet($files) WHERE error_code IN ($missing, $unreadable)"
-        params = {"files": landed, "missing": RESULT_MISSING, "unreadable": RESULT_UNREADABLE}
-        ((count,),) = con.execute(query, params).fetchall()
+        query = f"SELECT count(*) FROM {reader(landed)} WHERE error_code IN ($missing, $unreadable)"  # noqa: S608
+        ((count,),) = con.execute(query, {"missing": RESULT_MISSING, "unreadable": RESULT_UNREADABLE}).fetchall()
     return int(count)

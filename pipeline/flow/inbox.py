@@ -6,6 +6,8 @@ files in the canonical columns. A file that cannot be read goes to `failed/` wit
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +22,9 @@ from pipeline.lake.durable import StorageError
 
 SETTLED_SECONDS = 2.0
 """A file that was written to more lately than this may still be growing."""
+
+_LONGEST_NAME = 255
+"""Bytes that file systems take for a name. A file's with `.error.txt` behind it was longer once, and ended the run."""
 
 _NOT_DATA = {".toml", ".tmp", ".part", ".crdownload", ".swp"}
 
@@ -62,8 +67,7 @@ def settled_files(inbox: Path) -> list[Path]:
 def ingest_inbox(ws: Workspace) -> Ingestion:
     """Ingest what lies in the inbox. Killed before the move, the next call finds the file known."""
     done = Ingestion()
-    inbox = ws.settings.inbox_dir
-    for path in settled_files(inbox):
+    for path in settled_files(ws.settings.inbox_dir):
         try:
             mapping = mapping_for(path)
             done.reports.append(ingest_file(ws, path, Mapping.load(mapping) if mapping else None))
@@ -71,12 +75,24 @@ def ingest_inbox(ws: Workspace) -> Ingestion:
             done.failed[path.name] = f"{path.name}: {error}"
         except EnrichError as error:
             done.failed[path.name] = f"{error} {error.hint}".strip()
-            moved = _move(path, inbox / "failed")
-            moved.with_name(f"{moved.name}.error.txt").write_text(done.failed[path.name] + "\n")
+            _set_aside(path, done, note=True)
         else:
-            if path.exists():  # another run over the inbox may have moved it
-                _move(path, inbox / "done")
+            _set_aside(path, done)
     return done
+
+
+def _set_aside(path: Path, done: Ingestion, *, note: bool = False) -> None:
+    """Move a file to `done/` or, with a note of what is wrong with it, to `failed/`. Neither stops the other files."""
+    try:
+        moved = _move(path, path.parent / ("failed" if note else "done"))
+        if note:
+            beside = moved.with_name(_fitting(moved.name, ".error.txt"))
+            beside.write_text(done.failed[path.name] + "\n", errors="backslashreplace")
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.exists():  # another run over the inbox has moved it
+            return
+        said = f"{path.name}: cannot be set aside: {error.strerror}"
+        done.failed[path.name] = "; ".join(filter(None, [done.failed.get(path.name), said]))
 
 
 def mapping_for(path: Path) -> Path | None:
@@ -87,11 +103,21 @@ def mapping_for(path: Path) -> Path | None:
     return None
 
 
+def _fitting(name: str, ending: str) -> str:
+    """The two joined; a name too long for that is cut, and its hash keeps it apart from those that begin alike."""
+    whole = os.fsencode(name + ending)
+    if len(whole) <= _LONGEST_NAME:
+        return name + ending
+    raw = os.fsencode(name)
+    tail = f"~{hashlib.sha256(raw).hexdigest()[:8]}{ending}"
+    return raw[: _LONGEST_NAME - len(os.fsencode(tail))].decode(errors="ignore") + tail
+
+
 def _move(path: Path, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     target, n = folder / path.name, 1
     while target.exists():
-        target, n = folder / f"{path.stem}-{n}{path.suffix}", n + 1
+        target, n = folder / _fitting(path.stem, f"-{n}{path.suffix}"), n + 1
     point("inbox.before_move")
     moved = path.rename(target)
     point("inbox.after_move")

@@ -22,6 +22,7 @@ from pipeline.ingest.mapping import Mapping
 from pipeline.ingest.reader import Ingested, read_file
 from pipeline.lake import archive, files, tables
 from pipeline.lake.durable import storage_errors
+from pipeline.lake.snapshot import reader
 from pipeline.ledger import holders, manifest, schema
 from pipeline.ledger.manifest import NewFile
 
@@ -144,9 +145,8 @@ def _known_content(ws: Workspace, live: list[str], accepted: pl.DataFrame, scrat
     accepted.select("transaction_id").write_parquet(candidates)
     with duckdb.connect() as con:
         relation = con.sql(
-            "SELECT transaction_id, content_hash AS known_hash FROM read_parquet($live)"
-            " WHERE transaction_id IN (SELECT transaction_id FROM read_parquet($mine))",
-            params={"live": [str(ws.lake / path) for path in live], "mine": [str(candidates)]},
+            f"SELECT transaction_id, content_hash AS known_hash FROM {reader(ws.lake / path for path in live)}"  # noqa: S608
+            f" WHERE transaction_id IN (SELECT transaction_id FROM {reader([candidates])})"
         )
         return pl.DataFrame(relation.fetchall(), schema=empty.schema, orient="row")
 

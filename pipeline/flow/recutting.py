@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -22,6 +23,7 @@ from pipeline.flow.ingesting import LIVE_KINDS
 from pipeline.flow.plan_files import hash_items, write_plan
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files, tables
+from pipeline.lake.snapshot import reader
 from pipeline.ledger import batches, manifest, operating, schema
 from pipeline.ledger.batches import NewBatch
 from pipeline.ledger.manifest import NewFile
@@ -45,18 +47,18 @@ def locate(ws: Workspace, ids: Collection[str]) -> dict[str, Place]:
     Raises IntegrityError when a file cannot be read.
     """
     with ws.ledger.read() as conn:
-        live = {str(ws.lake / row.path): row for row in manifest.live(conn, *LIVE_KINDS)}
+        live = {ws.lake / row.path: row for row in manifest.live(conn, *LIVE_KINDS)}
     if not live or not ids:
         return {}
     with ws.scratch() as scratch, duckdb.connect() as con:
         wanted = scratch / "ids.parquet"
         pl.DataFrame({"transaction_id": list(ids)}, schema={"transaction_id": pl.String}).write_parquet(wanted)
         found = con.execute(
-            "SELECT transaction_id, filename FROM read_parquet($live, filename = true)"
-            " WHERE transaction_id IN (SELECT transaction_id FROM read_parquet($wanted))",
-            {"live": list(live), "wanted": [str(wanted)]},
+            f"SELECT transaction_id, filename FROM {reader(live, filename=True)}"  # noqa: S608
+            f" WHERE transaction_id IN (SELECT transaction_id FROM {reader([wanted])})"
         ).fetchall()
-    return {i: Place(live[name].kind, live[name].path, live[name].batch_key) for i, name in found}
+    rows = {i: live[Path(name)] for i, name in found}
+    return {i: Place(row.kind, row.path, row.batch_key) for i, row in rows.items()}
 
 
 def is_free(row: Any) -> bool:

@@ -37,19 +37,23 @@ _WAIT_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class RestoreReport:
-    """The backup's note; how many files were put back and how many were there; where the old ledger is now."""
+    """The backup's note; how many files were put back and how many were there; where the old ledger is now.
+
+    `other_folder`: the ledger that was there was not of the data folder of which this is a backup.
+    """
 
     note: BackupNote
     restored: int
     kept: int
     set_aside: Path | None
+    other_folder: bool
 
 
 def restore(backup: Path, settings: Settings, *, replace: bool = False) -> RestoreReport:
     """Put the backup in the folder `backup` back into the data folder of the settings, ledger and missing files.
 
     Files that are there stay, newer ones too; one that is damaged is replaced. With `replace` a ledger that is there
-    is moved into a folder beside it. Nothing is sent before `enrich reconcile`.
+    is moved into a folder beside it, also one of another data folder. Nothing is sent before `enrich reconcile`.
 
     Raises ConfigError for a folder without a backup of this account, when a ledger is there and `replace` is not set,
     and while another process works with it; IntegrityError when something is missing or damaged here and there;
@@ -63,8 +67,7 @@ def restore(backup: Path, settings: Settings, *, replace: bool = False) -> Resto
     with storage_errors("write", settings.home):
         settings.home.mkdir(parents=True, exist_ok=True)
         with _alone(settings, ledger):
-            if ledger.exists():
-                _check_replaceable(ledger, replace=replace)
+            other = ledger.exists() and _check_replaceable(ledger, note.folder_id, replace=replace)
             _, referred = read_references(backup / note.ledger)
             lacking = _lacking(referred, backup, settings.home)
             staged = _stage(backup / note.ledger, ledger)
@@ -78,13 +81,13 @@ def restore(backup: Path, settings: Settings, *, replace: bool = False) -> Resto
             staged.rename(ledger)
             fsync(ledger.parent)
             point("restore.after_ledger")
-    return RestoreReport(note, len(lacking), len(referred) - len(lacking), aside)
+    return RestoreReport(note, len(lacking), len(referred) - len(lacking), aside, other)
 
 
 def _restore_on_server(backup: Path, note: BackupNote, settings: Settings, *, replace: bool) -> RestoreReport:
     """The same with the ledger's rows on a PostgreSQL server: replaced in one transaction, as the last thing."""
     with storage_errors("write", settings.home), server_ledger.taken(settings) as place:
-        place.require_replaceable(replace=replace)
+        other = place.require_replaceable(note.folder_id, replace=replace)
         _, referred = read_references(backup / note.ledger)
         lacking = _lacking(referred, backup, settings.home)
         for file in lacking:
@@ -92,9 +95,9 @@ def _restore_on_server(backup: Path, note: BackupNote, settings: Settings, *, re
             point("restore.after_file")
         _warn_of_sends(backup, settings.home / "archive", note)
         point("restore.after_journal")
-        aside = place.replace(backup / note.ledger, replace=replace)
+        aside = place.replace(backup / note.ledger, note.folder_id, replace=replace)
         point("restore.after_ledger")
-    return RestoreReport(note, len(lacking), len(referred) - len(lacking), aside)
+    return RestoreReport(note, len(lacking), len(referred) - len(lacking), aside, other)
 
 
 def _checked_note(backup: Path, settings: Settings) -> BackupNote:
@@ -126,9 +129,11 @@ def _alone(settings: Settings, ledger: Path) -> Iterator[None]:
         raise server_ledger.busy(settings.home) from error
 
 
-def _check_replaceable(ledger: Path, *, replace: bool) -> None:
+def _check_replaceable(ledger: Path, folder_id: str, *, replace: bool) -> bool:
+    """Whether it is another data folder's; one that is damaged may be anybody's, and counts as this one's."""
+    other = _id_in(ledger) not in {None, folder_id}
     if not replace:
-        raise ConfigError(f"there is a ledger already: {ledger}", hint="`--replace` moves it aside.")
+        raise server_ledger.occupied(str(ledger), other=other)
     # Leaving WAL needs the file for oneself alone, and leaves no side files. One that is damaged is moved as it is.
     with closing(sqlite3.connect(ledger, timeout=_WAIT_SECONDS)) as connection:
         try:
@@ -136,6 +141,16 @@ def _check_replaceable(ledger: Path, *, replace: bool) -> None:
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
                 raise server_ledger.busy(ledger.parent) from error
+    return other
+
+
+def _id_in(ledger: Path) -> str | None:
+    try:
+        with closing(sqlite3.connect(ledger, timeout=_WAIT_SECONDS)) as connection:
+            row = connection.execute("SELECT folder_id FROM data_folder").fetchone()
+    except sqlite3.Error:
+        return None
+    return None if row is None else str(row[0])
 
 
 def _lacking(referred: list[Referred], backup: Path, home: Path) -> list[Referred]:

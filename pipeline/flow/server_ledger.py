@@ -29,6 +29,14 @@ def busy(where: object) -> ConfigError:
     return ConfigError(f"another process works with {where}", hint=hint)
 
 
+def occupied(where: str, *, other: bool) -> ConfigError:
+    """A ledger is there, of the data folder of which this is a backup, or of another one."""
+    if other:
+        hint = "Name that one's in ENRICH_DATA_DIR or a new one; `--replace` moves this ledger aside all the same."
+        return ConfigError(f"this is a backup of another data folder than the one whose ledger is {where}", hint=hint)
+    return ConfigError(f"there is a ledger already: {where}", hint="`--replace` moves it aside.")
+
+
 @dataclass(frozen=True, slots=True)
 class ServerLedger:
     """The ledger, of which this process is the sender."""
@@ -36,34 +44,40 @@ class ServerLedger:
     ws: Workspace
     turn: Turn
 
-    def require_replaceable(self, *, replace: bool) -> None:
-        """Raise ConfigError when it is another account's, in use, or not empty and `replace` is not set."""
-        with self.ws.ledger.read() as conn:
-            self._require(conn, replace=replace)
+    def require_replaceable(self, folder_id: str, *, replace: bool) -> bool:
+        """Raise ConfigError when it is another account's, in use, or not empty and `replace` is not set.
 
-    def replace(self, source: Path, *, replace: bool) -> Path | None:
+        True when it is another data folder's than that of `folder_id`.
+        """
+        with self.ws.ledger.read() as conn:
+            return self._require(conn, folder_id, replace=replace)
+
+    def replace(self, source: Path, folder_id: str, *, replace: bool) -> Path | None:
         """Put the rows of a SQLite file in place of its own, at once. Returns the folder with those that were there."""
         with self.ws.ledger.write() as conn:
             self.turn.check(conn)
-            self._require(conn, replace=replace)
+            self._require(conn, folder_id, replace=replace)
             aside = self._set_aside(conn) if _is_used(conn) else None
             point("restore.after_aside")
             copying.from_file(conn, source)
         return aside
 
-    def _require(self, conn: Connection, *, replace: bool) -> None:
+    def _require(self, conn: Connection, folder_id: str, *, replace: bool) -> bool:
         stamp, s = conn.execute(select(schema.data_folder)).first(), self.ws.settings
         if stamp is not None and (stamp.source, stamp.account) != (s.source, s.account):
             raise ConfigError(
                 f"the ledger on the server belongs to {stamp.source}/{stamp.account}",
                 hint="Name another database in ENRICH_LEDGER_URL.",
             )
-        if not replace and _is_used(conn):
-            raise ConfigError("there is a ledger already, on the server", hint="`--replace` moves it aside.")
+        used = _is_used(conn)
+        other = used and stamp is not None and stamp.folder_id != folder_id
+        if used and not replace:
+            raise occupied("on the server", other=other)
         b, now = schema.batches, self.ws.ledger.now()
         owned = conn.execute(select(b).where(b.c.claim_owner.is_not(None)))
         if any(not is_free(row, now, one_host=False) for row in owned):
             raise busy("the ledger on the server")
+        return other
 
     def _set_aside(self, conn: Connection) -> Path:
         aside = self.ws.home / f"ledger.replaced-{self.ws.ledger.now():%Y%m%dT%H%M%S.%f}"

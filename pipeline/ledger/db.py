@@ -5,6 +5,7 @@ Belongs here: how a transaction begins and ends. What is written in one belongs 
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,6 +25,13 @@ from pipeline.ledger import postgres, schema
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for another before it gives up."""
+
+# SQLite says this also when ledger.sqlite-wal was deleted under a process that has it open: until that one ends, every
+# other one gets it, on a disk that has nothing wrong.
+_IO_HINT = (
+    "Check the disk; if it is well, ledger.sqlite-wal was deleted while in use: stop the daemon and every `enrich run`,"
+    " then run again. If it stays: `enrich restore FOLDER --replace`."
+)
 
 
 class LedgerError(EnrichError):
@@ -59,6 +67,8 @@ def _refusal(error: DBAPIError) -> LedgerError | None:
             f"the ledger was locked by another program for {BUSY_TIMEOUT_MS / 1000:.0f} s",
             hint="See what has ledger.sqlite open (a copy, a viewer, a backup), and run again when it is done.",
         )
+    if "disk I/O" in str(error.orig):
+        return LedgerError(f"the ledger cannot be used: {error.orig}", hint=_IO_HINT)
     return LedgerError(f"the ledger cannot be used: {error.orig}")
 
 
@@ -140,9 +150,8 @@ def _not_opened(error: OSError | DBAPIError) -> Exception:
         return error if words is None else ConfigError(words[0], hint=words[1])
     if isinstance(error, OSError | OperationalError):
         said = getattr(error, "orig", None) or error
-        return ConfigError(
-            f"the ledger cannot be opened: {said}", hint="Check ENRICH_DATA_DIR, its rights and its disk."
-        )
+        hint = _IO_HINT if "disk I/O" in str(said) else "Check ENRICH_DATA_DIR, its rights and its disk."
+        return ConfigError(f"the ledger cannot be opened: {said}", hint=hint)
     return error
 
 
@@ -240,9 +249,8 @@ def stamp_data_folder(ledger: Ledger, *, source: str, account: str) -> None:
     with ledger.write() as conn:
         row = conn.execute(select(table)).first()
         if row is None:
-            conn.execute(
-                insert(table).values(id=1, source=source, account=account, stamped_at=ledger.now(), journal_seen=0)
-            )
+            stamp = {"source": source, "account": account, "folder_id": uuid.uuid4().hex}
+            conn.execute(insert(table).values(id=1, **stamp, stamped_at=ledger.now(), journal_seen=0))
         elif (row.source, row.account) != (source, account):
             raise ConfigError(
                 f"this data folder belongs to {row.source}/{row.account}, not to {source}/{account}",

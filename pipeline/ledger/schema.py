@@ -29,6 +29,8 @@ data_folder = Table(
     Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
     Column("source", String, nullable=False),
     Column("account", String, nullable=False),
+    # Made at the first stamp. One account may have two data folders, and a backup of one is none of the other.
+    Column("folder_id", String, nullable=False),
     Column("stamped_at", DateTime, nullable=False),
     # Intents in the journal beside the archive that this ledger knows; more of them there: the ledger is older.
     Column("journal_seen", BigInteger, nullable=False, default=0),

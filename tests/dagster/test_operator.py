@@ -65,7 +65,7 @@ def lose(project, key):
 
 
 def test_an_adopted_batch_is_a_materialised_submission_though_no_run_sent_it(project_for, bank_file):
-    project = project_for(grace=1e9)
+    project = project_for(grace=2_592_000)
     (key,) = project.planned(bank_file(5))
     there = lose(project, key)
     given = config("adopt_batch", batch=key, vendor_batch_id=there)

@@ -205,15 +205,86 @@ def test_what_a_backup_must_not_overwrite(landed, tmp_path, settings_for, worksp
         backup(ws, tmp_path / "mine")
     backup(ws, to)
     note = read_note(to)
-    empty = workspace_for("empty", base_url=ws.settings.url)
+    older = workspace_for("older", base_url=ws.settings.url)
+    with older.ledger.write() as conn:
+        conn.execute(schema.data_folder.update().values(folder_id=note.folder_id))
     with pytest.raises(ConfigError, match=f"newer backup: revision {note.revision}, and this ledger is at 0"):
-        backup(empty, to)
+        backup(older, to)
     with pytest.raises(ConfigError, match="has a backup of sandbox/default"):
         backup(workspace_for("ana", base_url=ws.settings.url, account="ana"), to)
     restore(to, settings_for("other", base_url=ws.settings.url))
     with pytest.raises(EnrichError, match=r"not backed up: .* restored from a backup"):
         backup(workspace_for("other", base_url=ws.settings.url), to)
     assert read_note(to) == note
+
+
+def test_a_folder_that_is_somebodys_own_is_left_as_it_is(landed, tmp_path):
+    """Photographs below `archive/` were removed by the first backup: its own names were taken for its own files."""
+    for path in ("archive/2019/wedding.jpg", "lake/como.jpg", "ledger-2020.xlsx", ".ssh/id"):
+        root = tmp_path / path.replace("/", "-")
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("mine")
+        with pytest.raises(ConfigError, match="is not a backup folder"):
+            backup(landed.ws, root)
+        assert [p for p in root.rglob("*") if p.is_file()] == [root / path]
+
+
+def test_what_a_person_puts_into_a_backup_folder_stays(landed, tmp_path):
+    to = tmp_path / "backup"
+    backup(landed.ws, to)
+    mine = [to / "archive" / "wedding.jpg", to / "ledger-2020.xlsx", next((to / "lake").iterdir()) / "como.parquet"]
+    for path in mine:
+        path.write_text("mine")
+    landed.finish()
+    assert backup(landed.ws, to).removed == 2  # the plan file and the ledger before
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+
+
+def test_two_data_folders_of_one_account_have_a_backup_folder_each(landed, tmp_path, workspace_for):
+    """The second one removed the files of the first, and each was told that it had a backup."""
+    to = tmp_path / "backup"
+    note = backup(landed.ws, to).note
+    other = workspace_for("second", base_url=landed.ws.settings.url)
+    for _ in range(note.revision + 1):  # newer than the backup that is there
+        with other.ledger.write() as conn:
+            manifest.touch(conn)
+    with pytest.raises(ConfigError, match="has a backup of another data folder"):
+        backup(other, to)
+    (to / "backup.json").unlink()  # begun only
+    with pytest.raises(ConfigError, match="has a backup of another data folder"):
+        backup(other, to)
+    assert backup(landed.ws, to).copied == 0
+
+
+@pytest.mark.sqlite
+def test_a_backup_of_another_data_folder_is_put_back_only_when_asked(landed, tmp_path, workspace_for):
+    to = tmp_path / "backup"
+    backup(landed.ws, to)
+    other = workspace_for("second", base_url=landed.ws.settings.url)
+    with pytest.raises(ConfigError, match="backup of another data folder") as refused:
+        restore(to, other.settings)
+    assert "--replace" in refused.value.hint
+    other.ledger.close()
+    done = restore(to, other.settings, replace=True)
+    assert done.other_folder
+    assert done.set_aside is not None
+    assert not restore(to, other.settings, replace=True).other_folder  # it is the same one now
+
+
+@pytest.mark.sqlite
+def test_a_first_backup_that_is_killed_goes_on_and_leaves_nothing(landed, tmp_path):
+    to = tmp_path / "backup"
+    call = f"backup(open_workspace(settings), Path({str(to)!r}))"
+    home, url = str(landed.ws.home), landed.ws.settings.url
+    assert killed_at(
+        "backup.before_note", SCRIPT.format(module="backing_up", name="backup", home=home, url=url, call=call)
+    )
+    landed.finish()
+    done = backup(landed.ws, to)
+    assert done.removed == 2
+    referred = read_references(to / done.note.ledger)[1]
+    on_disk = {p for d in ("lake", "archive") for p in (to / d).rglob("*") if p.is_file() and p.name != journal.NAME}
+    assert on_disk == {file.under(to) for file in referred}
 
 
 def test_a_damaged_or_lost_file_is_named_and_the_backup_before_stays(landed, tmp_path, settings_for):

@@ -149,6 +149,34 @@ def test_a_file_that_cannot_be_read_goes_to_failed_with_the_reason_and_stops_no_
     assert "when" in (folder / "failed" / "bad.csv.error.txt").read_text()
 
 
+def test_a_name_that_is_too_long_for_a_note_stops_no_other(inbox, bank_file):
+    ws, folder = inbox
+    names = ["ü" * 122 + "a.csv", "ü" * 122 + "b.csv"]  # 249 bytes
+    old(bank_file(4).rename(folder / "z.csv"))
+    for _ in range(2):  # the second time with a number in the name
+        for name in names:
+            (folder / name).write_text("when,what\n1,2\n")
+            old(folder / name)
+        assert set(ingest_inbox(ws).failed) == set(names)
+    assert [p.name for p in (folder / "done").iterdir()] == ["z.csv"]
+    there = [p.name for p in (folder / "failed").iterdir()]
+    assert {*names} < {*there}
+    assert (len(there), sum(name.endswith(".error.txt") for name in there)) == (8, 4)
+
+
+def test_a_note_that_cannot_be_written_stops_no_other(inbox, bank_file):
+    ws, folder = inbox
+    old(bank_file(4).rename(folder / "good.csv"))
+    (folder / "bad.csv").write_text("when,what\n1,2\n")
+    old(folder / "bad.csv")
+    (folder / "failed" / "bad.csv.error.txt").mkdir(parents=True)
+    done = ingest_inbox(ws)
+    assert [r.source_file for r in done.reports] == ["good.csv"]
+    assert "when" in done.failed["bad.csv"]
+    assert "cannot be set aside" in done.failed["bad.csv"]
+    assert (folder / "failed" / "bad.csv").is_file()
+
+
 def test_the_mapping_beside_a_file_is_used(inbox):
     ws, folder = inbox
     (folder / "card.csv").write_text("Tag;Text;Betrag\n01.02.2026;REWE SAGT DANKE;12,50\n")

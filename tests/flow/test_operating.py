@@ -26,7 +26,7 @@ def findings(steps):
 @pytest.fixture
 def lost(steps_for, bank_file):
     """One batch that the API has and whose answer never came."""
-    steps = steps_for(grace=1e9, faults=[LOST])
+    steps = steps_for(grace=2_592_000, faults=[LOST])
     steps.ingest(bank_file(6))
     (steps.key,) = steps.plan()
     steps.submit()
@@ -120,7 +120,7 @@ def steps_submit(steps):
 
 
 def test_credits_that_ran_out_are_tried_with_one_batch_only(steps_for, bank_file):
-    steps = steps_for(batch_size=5, probe_seconds=1e9, sandbox={"balance": 5})
+    steps = steps_for(batch_size=5, probe_seconds=2_592_000, sandbox={"balance": 5})
     steps.ingest(bank_file(15))
     steps.plan()
     report = steps.submit()

@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 from sqlalchemy import update
 
+from pipeline.flow.health import results_missing
 from pipeline.flow.publishing import publish_warehouse
+from pipeline.flow.recutting import locate
 from pipeline.lake import archive
 from pipeline.lake.warehouse import current, query
 from pipeline.ledger import batches, manifest, schema
@@ -125,3 +127,16 @@ def test_waiting_planned_and_landed_rows_are_all_there(steps_for, bank_file):
     assert rows == [("enriched", 10), ("in_flight", 10), ("waiting", 3)]
     ops = query(steps.ws.home, "SELECT state, rows FROM batches ORDER BY batch_key").rows
     assert ops == [("landed", 10), ("planned", 10)]
+
+
+def test_a_data_folder_whose_name_is_a_pattern(steps_for, bank_file, sandbox_for):
+    """With `[` in it every batch was charged, and none landed: the file just written was not found."""
+    steps = steps_for("da[t]a*", server=sandbox_for(), batch_size=10)
+    steps.ingest(bank_file(10))
+    assert steps.ingest(bank_file(12, name="b.csv")).reports[0].repeats == 10
+    steps.plan()
+    steps.finish()
+    assert results_missing(steps.ws) == 0
+    assert publish_warehouse(steps.ws).violations == []
+    assert {place.kind for place in locate(steps.ws, ["tx-0", "tx-11"]).values()} == {"transactions"}
+    assert query(steps.ws.home, "SELECT state, count(*) FROM transactions GROUP BY 1").rows == [("enriched", 12)]

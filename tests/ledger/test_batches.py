@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from pipeline.errors import ConfigError
 from pipeline.ledger import batches, claims, schema
 from pipeline.ledger.batches import IllegalTransitionError, LostClaimError, move
-from pipeline.ledger.db import open_ledger, stamp_data_folder, version_table
+from pipeline.ledger.db import LedgerError, open_ledger, sqlite_path, stamp_data_folder, version_table
 from pipeline.ledger.states import NEXT, State
 
 
@@ -29,6 +29,20 @@ def test_opening_again_keeps_what_is_there(ledger, planned):
     again = open_ledger(ledger.url)
     assert [row.batch_key for row in batches.in_states(again, State.PLANNED)] == keys
     again.close()
+
+
+@pytest.mark.sqlite
+def test_a_log_that_is_deleted_under_a_process_says_what_to_stop(ledger, planned):
+    """The process that has it goes on; every other one said "check free space" of a disk with nothing wrong."""
+    planned()
+    path = sqlite_path(ledger.url)
+    path.with_name(f"{path.name}-wal").unlink()
+    planned()
+    with pytest.raises(LedgerError, match="disk I/O error") as refused:
+        batches.counts_by_state(other := open_ledger(ledger.url))
+    assert "stop the daemon" in refused.value.hint
+    assert "enrich restore" in refused.value.hint
+    other.close()
 
 
 def test_a_folder_belongs_to_one_account(ledger):

@@ -82,6 +82,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("account", sa.String(), nullable=False),
+        sa.Column("folder_id", sa.String(), nullable=False),
         sa.Column("stamped_at", sa.DateTime(), nullable=False),
         sa.Column("journal_seen", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
