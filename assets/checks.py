@@ -3,16 +3,17 @@
 import dagster as dg
 
 from pipeline.flow.health import health, results_missing
-from pipeline.flow.status import OVERDUE
 from pipeline.resources import Enrich
 
 FRESH_HOURS = 24
 
 
-@dg.asset_check(asset="batch_submissions", description="No batch is under way for longer than six hours.")
+@dg.asset_check(
+    asset="batch_submissions", description="No batch is under way for longer than ENRICH_OVERDUE_AFTER (6 h)."
+)
 def nothing_overdue(enrich: Enrich) -> dg.AssetCheckResult:
     with enrich.workspace() as ws:
-        report = health(ws, overdue_after=OVERDUE)
+        report = health(ws)
     return dg.AssetCheckResult(
         passed=not report.overdue,
         severity=dg.AssetCheckSeverity.WARN,
@@ -25,7 +26,7 @@ def nothing_overdue(enrich: Enrich) -> dg.AssetCheckResult:
 )
 def nothing_held(enrich: Enrich) -> dg.AssetCheckResult:
     with enrich.workspace() as ws:
-        report = health(ws, overdue_after=OVERDUE)
+        report = health(ws)
     waiting = [*report.held.items(), *report.quarantined.items()]
     return dg.AssetCheckResult(
         passed=not report.held and not report.quarantined and report.circuit is None,
@@ -51,7 +52,7 @@ def results_complete(enrich: Enrich) -> dg.AssetCheckResult:
 @dg.asset_check(asset="transactions", description="No accepted row waits longer than a day for its enrichment.")
 def fresh(enrich: Enrich) -> dg.AssetCheckResult:
     with enrich.workspace() as ws:
-        hours = health(ws, overdue_after=OVERDUE).oldest_unfinished * ws.settings.speed / 3600
+        hours = health(ws).oldest_unfinished * ws.settings.speed / 3600
     return dg.AssetCheckResult(
         passed=hours <= FRESH_HOURS, severity=dg.AssetCheckSeverity.WARN, metadata={"oldest_hours": round(hours, 2)}
     )

@@ -13,6 +13,7 @@ from functools import partial
 import dagster as dg
 
 from pipeline import dispatch
+from pipeline.alert_sensor import alerts
 from pipeline.api.client import ApiClient
 from pipeline.crashpoints import point
 from pipeline.errors import EnrichError
@@ -255,4 +256,4 @@ def publication_is_due(ws: Workspace) -> bool:
     return head.revision > head.published_revision and (until is None or until <= ws.ledger.now())
 
 
-SENSORS = [inbox, submissions, completions, publications]
+SENSORS = [inbox, submissions, completions, publications, alerts]

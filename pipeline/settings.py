@@ -48,8 +48,14 @@ Days = Annotated[float, Field(ge=1, le=36_500)]
 class Settings(BaseSettings):
     """The settings of one data folder. Immutable; made once at the edge and handed down."""
 
+    # Without hide_input_in_errors a traceback would show the value that was refused, which may be a secret.
     model_config = SettingsConfigDict(
-        env_prefix="ENRICH_", env_file=".env", extra="ignore", frozen=True, allow_inf_nan=False
+        env_prefix="ENRICH_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
     )
 
     # -- the account --------------------------------------------------------------------------------------------
@@ -105,6 +111,9 @@ class Settings(BaseSettings):
     spend_cap_run: int | None = Field(None, ge=0, description="Most credits one run may spend.")
     spend_cap_day: int | None = Field(None, ge=0, description="Most credits a UTC day may cost.")
     spend_cap_month: int | None = Field(None, ge=0, description="Most credits a UTC month may cost.")
+
+    # -- telling a person --------------------------------------------------------------------------------------
+    alert_url: SecretStr | None = Field(None, description="Each alert is POSTed there as JSON. None: only logged.")
 
     # -- what is kept -------------------------------------------------------------------------------------------
     keep_replaced_days: Days = Field(
@@ -166,6 +175,17 @@ class Settings(BaseSettings):
             msg = "a database URL such as sqlite:////var/lib/enrich/ledger.sqlite is wanted"
             raise ValueError(msg)
         return value or None
+
+    @field_validator("alert_url")
+    @classmethod
+    def _is_a_receiver(cls, value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value().strip() if value else ""
+        parts = urlsplit(text)
+        if text and (parts.scheme not in {"http", "https"} or not parts.hostname):
+            # Not quoted: such addresses are often the secret themselves.
+            msg = "an address that begins with http:// or https:// is wanted"
+            raise ValueError(msg)
+        return SecretStr(text) if text else None
 
     @field_validator("api_key")
     @classmethod

@@ -12,7 +12,6 @@ from datetime import datetime
 from pipeline.api.client import ApiClient
 from pipeline.api.errors import ApiError
 from pipeline.flow.health import health
-from pipeline.flow.status import OVERDUE
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches, circuit, manifest, operating
 from pipeline.ledger.db import self_check
@@ -100,7 +99,7 @@ def _circuit(ws: Workspace, *, api_ok: bool, who: str) -> Finding:
 
 
 def _work(ws: Workspace) -> list[Finding]:
-    report = health(ws, overdue_after=OVERDUE)
+    report = health(ws)
     quarantined = batches.in_states(ws.ledger, State.QUARANTINED)
     unknown = batches.in_states(ws.ledger, State.UNCONFIRMED)
     hint = "`enrich status` lists them, with what to type."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 import duckdb
 
@@ -26,9 +25,9 @@ class Health:
     """Age in seconds of the oldest accepted row that is not enriched and waits for no person; 0 when there is none."""
 
 
-def health(ws: Workspace, *, overdue_after: timedelta) -> Health:
-    """Look at the ledger. `overdue_after` is on the sandbox's clock where there is one."""
-    limit = ws.ledger.now() - timedelta(seconds=ws.settings.scaled(overdue_after.total_seconds()))
+def health(ws: Workspace) -> Health:
+    """Look at the ledger. Overdue is a flag and no state: such a batch is watched on, and landed when it ends."""
+    limit = ws.later(-ws.settings.scaled(ws.settings.overdue_after))
     under_way = batches.in_states(ws.ledger, *SLOT_STATES)
     held, quarantined = (_reasons(ws, state) for state in (State.HELD, State.QUARANTINED))
     with ws.ledger.read() as conn:

@@ -17,7 +17,6 @@ from pipeline.ledger import batches, circuit, holders, manifest, schema, sending
 from pipeline.ledger import credits as bucket
 from pipeline.ledger.states import IN_FLIGHT, ROW_STATE, Attempt, State
 
-OVERDUE = timedelta(hours=6)
 MOST_LINES = 20
 
 
@@ -121,7 +120,7 @@ def rows_by_state(ws: Workspace) -> dict[str, int]:
 
 def _needs(ws: Workspace, spending: Spending) -> list[str]:
     """What waits for a person, each in one sentence with what to type."""
-    report = health(ws, overdue_after=OVERDUE)
+    report = health(ws)
     needs = [
         f"{key} is held: {why} → `enrich retry {key}` or `enrich release {key}`" for key, why in report.held.items()
     ]

@@ -1,4 +1,4 @@
-"""Tidying up: senders that died, batches whose fate is unknown, files that no revision refers to."""
+"""Tidying up: dead senders, batches whose fate is unknown, files of no revision, webhooks that were switched off."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipeline.api.client import ApiClient
 from pipeline.flow.late import find_late
 from pipeline.flow.recovering import RecoveryReport, recover
 from pipeline.flow.turn import sender
+from pipeline.flow.webhooks import Kept, ensure_enabled
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files
 from pipeline.ledger import schema, sending
@@ -29,12 +30,14 @@ class SweepReport:
     recovery: RecoveryReport
     charged_twice: int
     orphans: int
+    webhooks: Kept
 
 
 def sweep(ws: Workspace, client: ApiClient) -> SweepReport:
     """Do it all once. Raises ApiError when the API's list is needed and cannot be had."""
     dead = recover_senders(ws) or 0
-    return SweepReport(dead, recover(ws, client), len(find_late(ws, client)), remove_orphans(ws))
+    recovery, late, orphans = recover(ws, client), find_late(ws, client), remove_orphans(ws)
+    return SweepReport(dead, recovery, len(late), orphans, ensure_enabled(ws, client))
 
 
 def recover_senders(ws: Workspace) -> int | None:

@@ -67,7 +67,7 @@ def ensure_enabled(ws: Workspace, client: ApiClient) -> Kept:
     """Switch on again what the API has switched off, of the webhooks registered from this data folder.
 
     One list call, and none where nothing is registered. What was missed meanwhile may not be sent again (not stated):
-    the poll finds it. Raises ApiError.
+    the poll finds it. What was found is noted for the alerts until the next look. Raises ApiError.
     """
     kept = Kept()
     mine = inbox.registered(ws.ledger)
@@ -83,6 +83,10 @@ def ensure_enabled(ws: Workspace, client: ApiClient) -> Kept:
                 kept.gone.append(webhook_id)
             else:
                 kept.switched_on.append(webhook_id)
+    if mine:
+        inbox.note_troubles(
+            ws.ledger, dict.fromkeys(kept.switched_on, inbox.OFF) | dict.fromkeys(kept.gone, inbox.GONE)
+        )
     return kept
 
 

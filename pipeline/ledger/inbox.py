@@ -6,7 +6,7 @@ twice or came late changes nothing but when somebody looks.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,8 @@ BATCH_EVENTS = ("batches.completed", "batches.error")
 """The events that somebody waits for (Ntropy's OpenAPI document); others are stored as taken, with IGNORED."""
 
 IGNORED = "ignored"
+OFF = "switched off"
+GONE = "gone"
 _PROBE = "readiness-probe"
 
 
@@ -126,6 +128,20 @@ def note_registered(ledger: Ledger, webhook_id: str, url: str) -> None:
     with ledger.write() as conn:
         conn.execute(delete(_r).where((_r.c.url == url) | (_r.c.webhook_id == webhook_id)))
         conn.execute(insert(_r).values(webhook_id=webhook_id, url=url, registered_at=ledger.now()))
+
+
+def note_troubles(ledger: Ledger, troubles: Mapping[str, str]) -> None:
+    """Record what a look at the API found of our webhooks; those that are not named have no trouble any more."""
+    with ledger.write() as conn:
+        conn.execute(update(_r).values(trouble=None))
+        for webhook_id, trouble in troubles.items():
+            conn.execute(update(_r).where(_r.c.webhook_id == webhook_id).values(trouble=trouble))
+
+
+def troubles(ledger: Ledger) -> dict[str, str]:
+    """What the last look found, by webhook id: `OFF` or `GONE`; webhooks without trouble are not in it."""
+    query = select(_r.c.webhook_id, _r.c.trouble).where(_r.c.trouble.is_not(None)).order_by(_r.c.webhook_id)
+    return {row.webhook_id: row.trouble for row in ledger.rows(query)}
 
 
 def forget_registered(ledger: Ledger, webhook_id: str) -> None:

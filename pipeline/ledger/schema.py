@@ -244,6 +244,8 @@ registered_webhooks = Table(
     Column("webhook_id", String, primary_key=True),
     Column("url", String, nullable=False),
     Column("registered_at", DateTime, nullable=False),
+    # What the last look at the API found: `switched off` or `gone`; NULL: nothing.
+    Column("trouble", String),
 )
 
 operator_actions = Table(
@@ -255,6 +257,17 @@ operator_actions = Table(
     Column("action", String, nullable=False),
     Column("batch_key", String),
     Column("why", String, nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    # What a person was or is to be told. A row goes when its end was told, or when it ended before anybody was told.
+    Column("key", String, primary_key=True),
+    Column("first_at", DateTime, nullable=False),
+    Column("told_at", DateTime),
+    Column("cleared_at", DateTime),
+    Column("text", String, nullable=False),
 )
 
 ALL_TABLES = tuple(metadata.sorted_tables)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -183,6 +183,7 @@ def test_overdue_is_a_flag_and_not_a_state(project_for, bank_file):
     (key,) = project.planned(bank_file(5))
     project.run("account_holder_sync")
     project.run("submit", [key])
-    assert health(project.ws, overdue_after=timedelta(hours=6)).overdue == []
-    assert health(project.ws, overdue_after=timedelta(0)).overdue == [key]
+    assert health(project.ws).overdue == []
+    at_once = project.ws.settings.model_copy(update={"overdue_after": 1e-6})
+    assert health(replace(project.ws, settings=at_once)).overdue == [key]
     assert project.state(key) == State.SUBMITTED
