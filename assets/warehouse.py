@@ -20,7 +20,8 @@ from pipeline.runs import known_troubles, mark_run
             kinds={"duckdb"},
             owners=["team:analytics"],
             description=(
-                "`warehouse.duckdb`, replaced atomically and read-only: readers never block it and are never blocked."
+                "What analysts open: `warehouse.duckdb`, replaced as a whole and read-only, so readers neither block it"
+                " nor are blocked."
                 " Start with `transactions`, one row per accepted transaction whatever is still under way."
             ),
         )

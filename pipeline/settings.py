@@ -143,6 +143,9 @@ class Settings(BaseSettings):
     webhook_hmac_algorithm: Literal["sha1", "sha256", "sha512"] | None = Field(None, description="Its hash.")
     webhook_hmac_encoding: Literal["hex", "base64"] | None = Field(None, description="How it is written.")
 
+    # -- logs ---------------------------------------------------------------------------------------------------
+    log_format: Literal["text", "json"] = Field("text", description="Log lines of the receiver: json, one a line.")
+
     # -- the sandbox --------------------------------------------------------------------------------------------
     time_scale: float | None = Field(
         None, ge=0.01, le=1e6, description="How much faster the sandbox runs. None: 60, or 1 if real."

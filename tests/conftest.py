@@ -198,7 +198,7 @@ def bank_file(tmp_path):
     return write
 
 
-GROUPED = ("crash", "storage")
+GROUPED = ("browser", "crash", "storage")
 """Folders whose tests share what takes long to make, and run on one of the processes of pytest-xdist."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -11,12 +12,13 @@ import typer
 
 from pipeline.api.models import Webhook
 from pipeline.cli import show
+from pipeline.cli.logs import set_up_logs
 from pipeline.cli.main import AsJson, DataDir, app, troubles
 from pipeline.cli.main import workspace as open_folder
 from pipeline.cli.operator import api_client
 from pipeline.flow.workspace import open_workspace
 from pipeline.ledger import inbox
-from pipeline.settings import load_settings
+from pipeline.settings import Settings, load_settings
 
 webhooks = typer.Typer(
     no_args_is_help=True, help="Be told when batches are done, instead of waiting for the next poll."
@@ -25,6 +27,7 @@ app.add_typer(webhooks, name="webhooks")
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 HERE = "http://127.0.0.1:8090/webhooks/ntropy"
+log = logging.getLogger(__name__)
 _SHOWN = 4
 _LONG = 12
 
@@ -39,20 +42,24 @@ def serve(
     """Receive deliveries until SIGTERM or Ctrl-C. TLS is the business of a proxy in front of it."""
     from pipeline.webhooks.server import serve as serve_receiver  # noqa: PLC0415 - Starlette and uvicorn take their time
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with troubles():
         settings = load_settings(data_dir=data_dir, webhook_insecure=no_token or None)
+        set_up_logs(settings.log_format)
         if not settings.webhook_tokens and settings.webhook_insecure and host not in LOOPBACK:
             show.warn(f"no token is asked for, and {host} can be reached from elsewhere: anybody can send hints")
         ws = open_workspace(settings)
         try:
-            serve_receiver(settings, ws.ledger, host=host, port=port, on_ready=_announce)
+            serve_receiver(settings, ws.ledger, host=host, port=port, on_ready=partial(_announce, settings))
         finally:
             ws.ledger.close()
 
 
-def _announce(url: str) -> None:
-    typer.echo(f"receiver ready on {url}")
+def _announce(settings: Settings, url: str) -> None:
+    if settings.log_format == "json":
+        log.setLevel(logging.INFO)
+        log.info("receiver ready on %s", url)
+    else:
+        typer.echo(f"receiver ready on {url}")
 
 
 @webhooks.command()
