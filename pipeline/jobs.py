@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from pipeline.flow.inbox import settled_files
-from pipeline.flow.retention import remove_replaced
+from pipeline.flow.retention import forget_events, remove_replaced
 from pipeline.flow.sweeping import sweep
 from pipeline.partitions import LANDED_ASSETS
 from pipeline.resources import Enrich
@@ -56,10 +56,12 @@ def remove_old(context: dg.OpExecutionContext, enrich: Enrich) -> None:
     """Delete replaced files, and take old partitions and runs out of the instance."""
     mark_run(context)
     with known_troubles(), enrich.workspace() as ws:
-        files = remove_replaced(ws)
+        files, events = remove_replaced(ws), forget_events(ws)
         retired = retire(ws, context.instance)
-    figures = {"files": files, "partitions": retired.partitions, "runs": retired.runs}
-    context.log.info("removed %(files)d replaced files, %(partitions)d partitions, %(runs)d runs", figures)
+    figures = {"files": files, "events": events, "partitions": retired.partitions, "runs": retired.runs}
+    context.log.info(
+        "removed %(files)d replaced files, %(events)d events, %(partitions)d partitions, %(runs)d runs", figures
+    )
 
 
 @dg.job(

@@ -12,7 +12,7 @@ from sqlalchemy import or_, select
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files
 from pipeline.lake.publish import oldest_revision
-from pipeline.ledger import manifest, schema
+from pipeline.ledger import inbox, manifest, schema
 from pipeline.ledger.states import State
 
 AT_ONCE = 1_000
@@ -32,6 +32,11 @@ def remove_replaced(ws: Workspace) -> int:
     while paths := manifest.forget(ws.ledger, before=before, revision=oldest, limit=AT_ONCE):
         removed += files.remove(ws.lake, paths)
     return removed
+
+
+def forget_events(ws: Workspace) -> int:
+    """Forget webhook events that can be delivered again no more; returns how many."""
+    return inbox.forget(ws.ledger, ws.later(-ws.settings.webhook_keep))
 
 
 def settled_before(ws: Workspace, *, days: float) -> set[str]:
