@@ -1,4 +1,4 @@
-"""`enrich dev`: the Dagster UI with daemon and sensors and, without a key, a sandbox beside it."""
+"""`enrich dev`: the Dagster UI with daemon and sensors and, without a key, sandbox and webhook receiver beside it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline.cli import show
+from pipeline.cli.dev_receiver import start_receiver
+from pipeline.errors import EnrichError
 from pipeline.instance import open_instance, project_root
 from pipeline.local_api import start_sandbox
 from pipeline.runs import reap_dead_runs
@@ -32,6 +34,11 @@ def run_dev(settings: Settings, port: int) -> int:
             stack.callback(process.stop)
             environment |= {"ENRICH_BASE_URL": process.url, "ENRICH_TIME_SCALE": str(settings.speed)}
             show.say(f"sandbox on {process.url}, {settings.speed:g} times faster than life")
+            ready = settings.model_copy(update={"base_url": process.url, "time_scale": settings.speed})
+            try:
+                show.say(f"webhook receiver on {start_receiver(ready, environment, stack)}")
+            except EnrichError as error:
+                show.warn(f"{error}; the poll finds what is done")
         show.say(f"Dagster UI on http://127.0.0.1:{port} · drop files into {settings.inbox_dir}")
         return _wait(_start(root, port, environment))
 
