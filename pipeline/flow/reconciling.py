@@ -22,7 +22,7 @@ from pipeline.api.models import Batch, classify
 from pipeline.errors import EnrichError
 from pipeline.flow import journal, listing
 from pipeline.flow.collecting import collect
-from pipeline.flow.recovering import as_asked, recover, walk
+from pipeline.flow.recovering import recover, walk
 from pipeline.flow.recutting import Place, is_free, locate, recut
 from pipeline.flow.turn import Turn, sender
 from pipeline.flow.watching import watch
@@ -135,7 +135,7 @@ class _Look:
         """What keeps which of them undecided."""
         waiting: dict[str, list[str]] = defaultdict(list)
         for batch in unknown:
-            verdict = classify(as_asked(self.client, batch).status)
+            verdict = classify(batch.status)
             if verdict == "failed":
                 self._disown(batch.id, "ended in error, and nobody knows which items it held")
             elif verdict == "waiting":

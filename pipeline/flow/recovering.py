@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 from sqlalchemy import insert, select
 
 from pipeline.api.client import ApiClient
@@ -56,8 +55,7 @@ class _Intent:
         """When the last may have been, but for the grace: the fence on the server's clock, with a margin."""
         # The server's clock is that of its last answer, hours old after a pause; too late an end costs waiting only.
         begun: datetime = max(self.attempt.server_clock or self.attempt.reserved_at, self.attempt.reserved_at)
-        # Our clock may have been set back meanwhile: the window closed before the batch was created, which was there.
-        ahead: timedelta = max(self.attempt.unconfirmed_at - self.attempt.reserved_at, timedelta(0))
+        ahead: timedelta = self.attempt.unconfirmed_at - self.attempt.reserved_at
         return begun + ahead + WINDOW_MARGIN
 
 
@@ -79,7 +77,6 @@ def recover(ws: Workspace, client: ApiClient) -> RecoveryReport:
     listed = walk(client, min(intent.window for intent in intents))
     claimed = claimed_ids(ws)
     candidates = [batch for batch in listed if batch.id not in claimed]
-    candidates = [as_asked(client, b) if _plausible(b, intents, grace) else b for b in candidates]
     open_intents = {intent.row.batch_key: intent for intent in intents}
     for batch in candidates:
         if classify(batch.status) == "done" and _plausible(batch, list(open_intents.values()), grace):
@@ -121,19 +118,6 @@ def walk(client: ApiClient, since: datetime) -> list[Batch]:
             break
         listed.append(batch)
     return listed
-
-
-def as_asked(client: ApiClient, batch: Batch) -> Batch:
-    """One that the list shows as failed, as a GET shows it: it counts as gone, and is bought again, if both say so.
-
-    While the GET cannot be had it stays a candidate that has not ended.
-    """
-    if classify(batch.status) != "failed":
-        return batch
-    try:
-        return client.get_batch(batch.id)
-    except ApiError:
-        return msgspec.structs.replace(batch, status="processing")
 
 
 def claimed_ids(ws: Workspace) -> set[str]:

@@ -29,9 +29,7 @@ def level(conn: Connection, size: BucketSize, *, now: datetime) -> float:
     row = conn.execute(select(_bucket)).first()
     if row is None:
         return size.capacity
-    elapsed = (now - row.updated_at).total_seconds()
-    if elapsed < 0:  # our clock was ahead: the bucket gained nothing until that moment had come again, a day later once
-        return float(size.capacity if -elapsed * size.per_second > size.capacity else row.level)
+    elapsed = max(0.0, (now - row.updated_at).total_seconds())
     return float(min(size.capacity, row.level + elapsed * size.per_second))
 
 

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from pipeline.api.client import ApiClient
-from pipeline.flow import recovering, submitting
+from pipeline.flow import recovering
 from pipeline.flow.backoff import backoff
 from pipeline.flow.choosing import sendable_now
 from pipeline.flow.holder_sync import sync_holders
@@ -22,7 +22,6 @@ from pipeline.flow.rebuilding import rebuild
 from pipeline.flow.recovering import recover
 from pipeline.flow.submitting import submit
 from pipeline.ledger import circuit, holders
-from pipeline.ledger.db import utc_now
 from pipeline.ledger.operating import release
 from pipeline.ledger.states import State
 
@@ -337,64 +336,3 @@ def test_a_plan_file_that_is_gone_while_the_fate_is_unknown_is_made_up_for_by_th
         recover(steps.ws, steps.client)
         time.sleep(0.05)
     assert {steps.row(key).state for key in (first, second)} == {State.SUBMITTED}
-
-
-POST = "POST /v3/batches"
-
-
-def decided(steps, seconds=20):
-    """Look for what was lost until nothing is undecided."""
-    end = time.monotonic() + seconds
-    while steps.keys(State.UNCONFIRMED):
-        assert time.monotonic() < end
-        recover(steps.ws, steps.client)
-        time.sleep(0.05)
-
-
-def test_a_clock_set_back_between_intent_and_fence_does_not_hide_the_batch(two_batches, monkeypatch):
-    """It is a second try, so that no transaction of its at the API is a veto."""
-    rules = [
-        {"call": POST, "nth": [1, 2], "do": "batch_error"},
-        {"call": POST, "nth": [3], "do": "drop", "when": "after"},
-    ]
-    steps = two_batches(faults=rules, grace=200, backoff_base=0)
-    steps.submit()
-    steps.wait()
-    steps.collect()
-    ledger, real = steps.ws.ledger, submitting.sending.unconfirmed
-
-    def set_back(*args, **given):
-        ledger.clock = lambda: utc_now() - timedelta(hours=3)
-        return real(*args, **given)
-
-    monkeypatch.setattr(submitting.sending, "unconfirmed", set_back)
-    steps.submit()
-    decided(steps)
-    ledger.clock = utc_now
-    steps.finish()
-    assert steps.check()["enriched"] == 20
-    assert {why for reasons in steps.reasons().values() for why in reasons[1:]} == {"batch_error"}
-    assert max(len(reasons) for reasons in steps.reasons().values()) == 2
-
-
-def test_a_batch_that_only_the_list_shows_in_error_is_asked_for_before_it_counts_as_gone(two_batches):
-    rules = [
-        {"call": POST, "nth": [1], "do": "drop", "when": "after"},
-        {"call": "GET /v3/batches", "do": "set_items", "path": "status", "value": "error", "at": "all"},
-    ]
-    steps = two_batches(faults=rules, grace=0)
-    steps.submit(steps.keys(State.PLANNED)[0])
-    decided(steps)
-    steps.submit()
-    steps.finish()
-    assert steps.check()["enriched"] == 20
-    assert {tuple(reasons) for reasons in steps.reasons().values()} == {("first",)}
-
-
-def test_a_bucket_whose_clock_was_a_day_ahead_fills_all_the_same(two_batches):
-    steps = two_batches(credits_capacity=15, credits_per_second=0.001)
-    steps.ws.ledger.clock = lambda: utc_now() + timedelta(days=1)
-    sync_holders(steps.ws, steps.client)
-    assert len(submit(steps.ws, steps.client, steps.keys(State.PLANNED)).submitted) == 1
-    steps.ws.ledger.clock = utc_now
-    assert len(submit(steps.ws, steps.client, steps.keys(State.PLANNED)).submitted) == 1
