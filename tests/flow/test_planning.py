@@ -82,3 +82,12 @@ def test_two_planners_over_the_same_rows_cut_them_once(workspace_for, bank_file,
     assert late.batches == {}
     assert [row.rows for row in batches.in_states(ws.ledger, State.PLANNED)] == [5, 5]
     assert check_now(ws).ok
+
+
+def test_a_data_folder_whose_name_is_a_pattern_works_as_any_other(steps_for, bank_file):
+    steps = steps_for("da[t]a{1,2}", batch_size=10)
+    steps.ingest(bank_file(10))
+    steps.plan()
+    steps.submit()
+    steps.finish()
+    assert steps.check()["enriched"] == 10
