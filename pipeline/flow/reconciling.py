@@ -22,7 +22,7 @@ from pipeline.api.models import Batch, classify
 from pipeline.errors import EnrichError
 from pipeline.flow import journal, listing
 from pipeline.flow.collecting import collect
-from pipeline.flow.recovering import recover, walk
+from pipeline.flow.recovering import as_it_is, recover, walk
 from pipeline.flow.recutting import Place, is_free, locate, recut
 from pipeline.flow.turn import Turn, sender
 from pipeline.flow.watching import watch
@@ -134,7 +134,7 @@ class _Look:
     def _decide_all(self, unknown: list[Batch]) -> dict[str, list[str]]:
         """What keeps which of them undecided."""
         waiting: dict[str, list[str]] = defaultdict(list)
-        for batch in unknown:
+        for batch in (as_it_is(self.client, listed) for listed in unknown):
             verdict = classify(batch.status)
             if verdict == "failed":
                 self._disown(batch.id, "ended in error, and nobody knows which items it held")

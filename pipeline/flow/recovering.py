@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 
+from msgspec import structs
 from sqlalchemy import insert, select
 
 from pipeline.api.client import ApiClient
@@ -81,6 +82,9 @@ DATE_ERROR = timedelta(seconds=2)
 """Two `Date` headers have whole seconds. It keeps a healthy clock from waiting for longer than the grace."""
 
 
+NOT_READ = "listed in error, and not to be had by GET"
+"""A status that the API does not have: it counts as waiting."""
+
 UNREADABLE_FOR = timedelta(days=1)
 """How long after the grace a candidate may stay undecided before a person has to look."""
 
@@ -101,7 +105,11 @@ def recover(ws: Workspace, client: ApiClient) -> RecoveryReport:
     server = client.server_time.replace(tzinfo=None) if client.server_time is not None else None
     listed = _since([] if newest is None else chain([newest], pages), min(intent.window for intent in intents))
     claimed = claimed_ids(ws)
-    candidates = [batch for batch in listed if batch.id not in claimed]
+    candidates = [
+        as_it_is(client, batch) if _plausible(batch, intents, grace) else batch
+        for batch in listed
+        if batch.id not in claimed
+    ]
     open_intents = {intent.row.batch_key: intent for intent in intents}
     for batch in candidates:
         if classify(batch.status) == "done" and _plausible(batch, list(open_intents.values()), grace):
@@ -147,6 +155,19 @@ def _since(newest_first: Iterable[Batch], since: datetime) -> list[Batch]:
             break
         listed.append(batch)
     return listed
+
+
+def as_it_is(client: ApiClient, listed: Batch) -> Batch:
+    """A batch that the list has in error as a GET shows it: listed so, one that had completed was bought again.
+
+    Where no GET can be had it has not ended, as far as anybody knows.
+    """
+    if classify(listed.status) != "failed":
+        return listed
+    try:
+        return client.get_batch(listed.id)
+    except ApiError:
+        return structs.replace(listed, status=NOT_READ)
 
 
 def claimed_ids(ws: Workspace) -> set[str]:
