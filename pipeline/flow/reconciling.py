@@ -24,10 +24,11 @@ from pipeline.flow import journal, listing
 from pipeline.flow.collecting import collect
 from pipeline.flow.recovering import as_it_is, recover, walk
 from pipeline.flow.recutting import Place, is_free, locate, recut
+from pipeline.flow.senders import recover_dead_senders
 from pipeline.flow.turn import Turn, sender
 from pipeline.flow.watching import watch
 from pipeline.flow.workspace import Workspace
-from pipeline.ledger import batches, circuit, operating, schema, sending
+from pipeline.ledger import batches, circuit, operating, schema
 from pipeline.ledger.states import State
 
 _ROUNDS = 20
@@ -92,7 +93,7 @@ class _Look:
 
     def run(self, not_ours: Collection[str]) -> ReconcileReport:
         """Decide what can be decided, and close the circuit if that is all."""
-        sending.recover_dead_senders(self.ws.ledger, self.ws.bucket, self.turn.lease)
+        recover_dead_senders(self.ws, self.turn)
         since = listing.unknown_since(self.ws, self.noticed)
         listed = {batch.id: batch for batch in walk(self.client, since)}
         known = listing.known_ids(self.ws, self.noticed)

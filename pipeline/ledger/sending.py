@@ -6,6 +6,7 @@ records it, and decides nothing from an exception's type.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -264,14 +265,19 @@ def _carry_over(conn: Connection, row: Any, attempt: Any) -> int:
 
 def unconfirmed(
     ledger: Ledger, batch_key: str, sequence: int, *, error: str, request_id: str | None = None,
-    lease: Lease | None = None,
+    lease: Lease | None = None, frm: State = State.SENDING,
 ) -> None:  # fmt: skip
-    """sending → unconfirmed: it may have arrived. This commit is the fence from which the grace is counted."""
+    """sending → unconfirmed: it may have arrived. This commit is the fence from which the grace is counted.
+
+    `frm`: reserved, for a ledger that may be a copy of before it was let go.
+    """
     now = ledger.now()
     with ledger.write() as conn:
         leases.renew(conn, lease, now=now)
         _require_attempt(conn, batch_key, sequence)
-        batches.move(conn, batch_key, State.SENDING, State.UNCONFIRMED, now=now, reason=error)
+        # A copy of the ledger has claims of processes that may be alive and know nothing of it.
+        freed = {"claim_fence": _b.c.claim_fence + 1, "claim_owner": None} if frm is State.RESERVED else {}
+        batches.move(conn, batch_key, frm, State.UNCONFIRMED, now=now, reason=error, **freed)
         conn.execute(
             update(_a)
             .where(_a.c.batch_key == batch_key, _a.c.sequence == sequence)
@@ -367,13 +373,19 @@ def _require_attempt(conn: Connection, batch_key: str, sequence: int) -> Any:
     return row
 
 
-def recover_dead_senders(ledger: Ledger, size: BucketSize, lease: Lease | None = None) -> tuple[int, int]:
+def recover_dead_senders(
+    ledger: Ledger, size: BucketSize, lease: Lease | None = None, *, let_go: Collection[tuple[str, int]] = ()
+) -> tuple[int, int]:
     """In the sender's turn: nobody else can be sending, so what is reserved or sending lost its process.
 
     reserved → planned, since the last byte was provably never released; sending → unconfirmed. Returns both counts.
+    `let_go`: attempts (key, sequence) that are known to have got further than reserved, whatever this ledger says: it
+    may be a copy of that moment, and its batch was bought again. They become unconfirmed.
     Raises LostLeaseError when another process has become the sender: what is reserved or sending may be its own.
     """
-    unsent, unknown = batches.in_states(ledger, State.RESERVED), batches.in_states(ledger, State.SENDING)
+    reserved = batches.in_states(ledger, State.RESERVED)
+    unsent = [row for row in reserved if (row.batch_key, row.sequence) not in let_go]
+    unknown = [row for row in reserved if row not in unsent] + batches.in_states(ledger, State.SENDING)
     for row in unsent:
         point("unsent.before_commit")
         _forget_reservation(ledger, row.batch_key, row.sequence, size, lease)
@@ -382,7 +394,7 @@ def recover_dead_senders(ledger: Ledger, size: BucketSize, lease: Lease | None =
         point("fence.before_commit")
         unconfirmed(
             ledger, row.batch_key, row.sequence, error="the sending process died before the answer was recorded",
-            lease=lease,
+            lease=lease, frm=State(row.state),
         )  # fmt: skip
         point("fence.after_commit")
     return len(unsent), len(unknown)

@@ -1,8 +1,12 @@
-"""The list says `error` of a batch that has completed: the GET's answer counts, and nothing is bought again."""
+"""Two witnesses contradict each other, list and GET or ledger and journal: nothing is bought again by that."""
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import time
+from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,6 +15,10 @@ from pipeline.flow.backing_up import backup
 from pipeline.flow.reconciling import reconcile
 from pipeline.flow.recovering import recover
 from pipeline.flow.restoring import restore
+from pipeline.flow.sweeping import recover_senders
+from pipeline.flow.workspace import open_workspace
+from pipeline.ledger import batches
+from pipeline.ledger.db import utc_now
 from pipeline.ledger.states import State
 
 POST = "POST /v3/batches"
@@ -81,3 +89,33 @@ def test_reconciling_asks_as_well(steps_for, sandbox_for, bank_file, books_of, t
     assert (list(report.adopted), report.foreign) == ([key], {})
     steps.finish()
     assert books_of().summary().items_charged == 10
+
+
+@pytest.mark.sqlite
+def test_a_copy_of_the_ledger_of_the_moment_of_a_reservation(steps_for, bank_file, books_of, tmp_path):
+    """It knows of the intent in the journal, and looked like a process that had died with nothing sent."""
+    steps = steps_for(batch_size=10, grace=0)
+    steps.ingest(bank_file(10))
+    (key,) = steps.plan()
+    ledger, path, copy = steps.ws.ledger, steps.ws.home / "ledger" / "ledger.sqlite", tmp_path / "copy.sqlite"
+
+    def copying():
+        if not copy.exists() and batches.in_states(ledger, State.RESERVED):
+            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+                source.backup(target)
+        return utc_now()
+
+    ledger.clock = copying
+    assert list(steps.submit().submitted) == [key]
+    ledger.close()
+    for end in ("-wal", "-shm"):
+        Path(f"{path}{end}").unlink(missing_ok=True)
+    shutil.copy(copy, path)
+    steps.ws = open_workspace(steps.ws.settings)
+    assert steps.row(key).state == State.RESERVED
+    assert recover_senders(steps.ws) == 1
+    assert steps.row(key).state == State.UNCONFIRMED
+    until_completed(books_of)
+    steps.finish()
+    assert books_of().summary().items_charged == 10
+    steps.ws.ledger.close()
