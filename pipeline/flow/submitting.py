@@ -28,6 +28,7 @@ from pipeline.lake.durable import StorageError
 from pipeline.ledger import batches, circuit, holders, manifest, outcomes, sending
 from pipeline.ledger.batches import LostClaimError
 from pipeline.ledger.claims import Claim
+from pipeline.ledger.due import is_due
 from pipeline.ledger.lease import LostLeaseError
 from pipeline.ledger.postgres import since_boot
 from pipeline.ledger.sending import Intent, NoCapacityError
@@ -155,7 +156,7 @@ def _send_one(
 ) -> None:
     key = claim.batch_key
     row = batches.by_keys(ws.ledger, [key])[key]
-    if row.next_attempt_at is not None and row.next_attempt_at > ws.ledger.now():
+    if not is_due(row.next_attempt_at, ws.ledger.now(), ws.ledger.longest.retry):
         report.skipped[key] = f"its back-off lasts until {row.next_attempt_at:%H:%M:%S} UTC"
         return
     try:
@@ -291,7 +292,7 @@ def _retry_at(ws: Workspace, error: ApiError) -> datetime:
     refusal = error.__cause__ if isinstance(error, NotSent) else error
     if isinstance(refusal, RateLimited):
         return sending.throttled(ws.ledger, seconds=wait, longest=s.scaled(s.backoff_max))
-    return ws.later(wait)
+    return ws.later(min(wait, ws.ledger.longest.retry))
 
 
 def _refused_for_good(ws: Workspace, claim: Claim, error: ApiError) -> str:

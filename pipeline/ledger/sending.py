@@ -22,6 +22,7 @@ from pipeline.ledger.batches import LostClaimError
 from pipeline.ledger.claims import Claim
 from pipeline.ledger.credits import BucketSize
 from pipeline.ledger.db import Ledger
+from pipeline.ledger.due import LongestWaits
 from pipeline.ledger.lease import Lease
 from pipeline.ledger.states import CHARGED_ATTEMPTS, Attempt, State
 
@@ -46,6 +47,7 @@ class Limits:
     cap_run: int | None = None
     cap_day: int | None = None
     cap_month: int | None = None
+    longest: LongestWaits = LongestWaits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def reserve(
 def _check_room(conn: Connection, limits: Limits, rows: int, *, now: datetime, run_id: str | None) -> None:
     if (why := obstacle(conn, limits, rows, now=now, run_id=run_id)) is not None:
         raise NoCapacityError(why)
-    if (until := bucket.not_before(conn, now=now)) is not None:
+    if (until := bucket.not_before(conn, now=now, longest=limits.longest.retry)) is not None:
         raise NoCapacityError(f"the API asked for patience until {until:%H:%M:%S} UTC")
     if batches.slots_in_use(conn) >= limits.max_in_flight:
         raise NoCapacityError(f"{limits.max_in_flight} batches are under way")
@@ -103,7 +105,8 @@ def _check_room(conn: Connection, limits: Limits, rows: int, *, now: datetime, r
 
 def obstacle(conn: Connection, limits: Limits, rows: int, *, now: datetime, run_id: str | None) -> str | None:
     """What stands in the way of sending `rows` items and does not pass by mere waiting: circuit, caps, bucket."""
-    if (open_ := circuit.opened(conn)) is not None and not circuit.probe_is_due(open_, now):
+    open_ = circuit.opened(conn)
+    if open_ is not None and not circuit.probe_is_due(open_, now, longest=limits.longest.probe):
         return f"the circuit is open: {open_.reason}"
     if rows > limits.bucket.capacity:
         return f"a batch of {rows} items never fits into ENRICH_CREDITS_CAPACITY of {limits.bucket.capacity:.0f}"

@@ -6,8 +6,13 @@ import time
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
+from pipeline.flow.choosing import may_call, sendable_now
+from pipeline.flow.holder_sync import sync_holders
 from pipeline.flow.recovering import recover
+from pipeline.flow.submitting import submit
+from pipeline.ledger import batches, circuit, schema, sending
 from pipeline.ledger.db import utc_now
 from pipeline.ledger.states import State
 
@@ -59,3 +64,76 @@ def test_a_clock_put_ahead_after_the_fence_does_not_end_the_grace(lost, books_of
     steps.finish()
     assert steps.row(key).state == State.LANDED
     assert books_of().summary().items_charged == 10
+
+
+@pytest.fixture
+def was_ahead(steps_for, bank_file):
+    """Two planned batches; `during(what)` does something with the clock a day ahead, which is put right after it."""
+
+    def make(**given):
+        steps = steps_for(batch_size=10, **given)
+        steps.ingest(bank_file(20))
+        steps.plan()
+        sync_holders(steps.ws, steps.client)
+
+        def during(what):
+            steps.ws.ledger.clock = off_by(days=1)
+            what()
+            steps.ws.ledger.clock = utc_now
+
+        return steps, during
+
+    return make
+
+
+def sent(steps):
+    return len(submit(steps.ws, steps.client, sendable_now(steps.ws)).submitted)
+
+
+@pytest.mark.sqlite
+def test_credits_come_again(was_ahead):
+    steps, during = was_ahead(credits_capacity=15, credits_per_second=100)
+    during(lambda: steps.submit(steps.keys(State.PLANNED)[0]))
+    assert sent(steps) == 1
+
+
+@pytest.mark.sqlite
+def test_a_bucket_from_a_moment_ago_is_not_full_again(was_ahead):
+    """Clocks of two hosts differ, and a clock is corrected by less than a second all the time."""
+    steps, _ = was_ahead(credits_capacity=15, credits_per_second=0.001)  # fills in 75 s
+    steps.submit(steps.keys(State.PLANNED)[0])
+    steps.ws.ledger.clock = off_by(seconds=-1)
+    assert sent(steps) == 0
+
+
+@pytest.mark.sqlite
+def test_neither_back_off_nor_patience_nor_a_requested_run_lasts_for_the_jump(was_ahead):
+    steps, during = was_ahead()
+    ledger, keys = steps.ws.ledger, steps.keys(State.PLANNED)
+
+    def note():
+        sending.throttled(ledger, seconds=10, longest=10)
+        batches.dispatch(ledger, keys, seconds=120)
+        with ledger.write() as conn:
+            conn.execute(update(schema.batches).values(next_attempt_at=steps.ws.later(10)))
+
+    note()
+    assert sendable_now(steps.ws) == []
+    during(note)
+    assert sent(steps) == 2
+
+
+@pytest.mark.sqlite
+def test_a_probe_is_not_put_off_for_the_jump(was_ahead):
+    steps, during = was_ahead()
+    ledger = steps.ws.ledger
+
+    def open_it():
+        with ledger.write() as conn:
+            circuit.open_circuit(conn, status=423, reason="no balance", now=ledger.now(), probe_seconds=5)
+
+    open_it()
+    assert not may_call(steps.ws)
+    during(open_it)
+    assert may_call(steps.ws)
+    assert sent(steps) == 1
