@@ -365,6 +365,27 @@ def late(ledger: Ledger, batch_key: str, sequence: int, vendor_batch_id: str) ->
         return not _take_in(conn, batches.get(conn, batch_key), attempt, vendor_batch_id, now=ledger.now())
 
 
+def came_back(ledger: Ledger, batch_key: str, sequence: int) -> bool:
+    """A superseded attempt has completed after all. Returns whether its items are charged twice by that.
+
+    They are once the API took what the person had sent again. One that was not sent again yet goes on as it is.
+    """
+    now, where = ledger.now(), (_a.c.batch_key == batch_key, _a.c.sequence == sequence)
+    with ledger.write() as conn:
+        row, attempt = batches.get(conn, batch_key), conn.execute(select(_a).where(*where)).one()
+        if attempt.state != Attempt.SUPERSEDED:
+            return False
+        if row.sequence == sequence and row.state in {State.PLANNED, State.HELD}:
+            return not _take_in(conn, row, attempt, attempt.vendor_batch_id, now=now, finished_at=None)
+        # A later one that is under way may be refused, or be proved absent: it is asked again.
+        took = (_a.c.batch_key == batch_key, _a.c.sequence > sequence, _a.c.vendor_batch_id.is_not(None))
+        doubled = conn.execute(select(_a.c.sequence).where(*took)).first() is not None
+        if doubled:
+            conn.execute(update(_a).where(*where).values(state=Attempt.COMPLETED, error=DOUBLE_CHARGE))
+            manifest.touch(conn)
+    return doubled
+
+
 def _require_attempt(conn: Connection, batch_key: str, sequence: int) -> Any:
     """The batch's row, or LostClaimError: a recoverer that was paused decided of an attempt that is superseded by now.
 

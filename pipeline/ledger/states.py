@@ -33,6 +33,8 @@ class Attempt(StrEnum):
     SUBMITTED = "submitted"
     COMPLETED = "completed"
     ERRORED = "errored"
+    SUPERSEDED = "superseded"
+    """The API took it and knew it no more; a person had it sent again. Charged, as far as anybody knows."""
 
 
 NEXT: dict[State, frozenset[State]] = {
