@@ -30,6 +30,7 @@ POINTS = (
     "submit.after_reserve",
     "submit.after_journal",
     "submit.before_release",
+    "submit.after_note",
     "submit.after_release",
     "submit.after_answer",
     "submit.after_record",

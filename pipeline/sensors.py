@@ -29,6 +29,7 @@ from pipeline.jobs import collect_job, holders_job, ingest_job, plan_job, submit
 from pipeline.ledger import batches as ledger_batches
 from pipeline.ledger import claims, holders, manifest, outcomes
 from pipeline.ledger import inbox as inbox_events
+from pipeline.ledger.due import is_due
 from pipeline.ledger.states import State
 from pipeline.partitions import (
     BATCHES,
@@ -252,8 +253,8 @@ def publications(context: dg.SensorEvaluationContext, enrich: Enrich) -> Iterato
 def publication_is_due(ws: Workspace) -> bool:
     """Whether the manifest has moved on since what is published, and no run was asked for lately."""
     head = manifest.head(ws.ledger)
-    until = head.publish_dispatched_until
-    return head.revision > head.published_revision and (until is None or until <= ws.ledger.now())
+    idle = is_due(head.publish_dispatched_until, ws.ledger.now(), ws.ledger.longest.dispatch)
+    return head.revision > head.published_revision and idle
 
 
 SENSORS = [inbox, submissions, completions, publications, alerts]

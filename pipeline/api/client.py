@@ -106,8 +106,11 @@ class ApiClient:
 
     @property
     def silence(self) -> float:
-        """Seconds since the last answer by the wall clock, so that a pause of the machine counts; never: infinite."""
-        return time.time() - self._caller.heard_at
+        """Seconds since the last answer by the wall clock, so that a pause of the machine counts; never: infinite.
+
+        A clock that was put back counts as well: the pause before cannot be told from it.
+        """
+        return abs(time.time() - self._caller.heard_at)
 
     @property
     def request_id(self) -> str | None:

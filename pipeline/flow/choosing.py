@@ -16,7 +16,7 @@ def may_call(ws: Workspace) -> bool:
     """False while the circuit is open: a refused key is refused for holders as well."""
     with ws.ledger.read() as conn:
         opened = circuit.opened(conn)
-    return opened is None or circuit.probe_is_due(opened, ws.ledger.now())
+    return opened is None or circuit.probe_is_due(opened, ws.ledger.now(), longest=ws.ledger.longest.probe)
 
 
 def sendable_now(ws: Workspace) -> list[str]:
@@ -32,7 +32,8 @@ def sendable_now(ws: Workspace) -> list[str]:
         if not rows or sending.obstacle(conn, ws.limits, rows[0].rows, now=now, run_id=None):
             return []
         free = ws.settings.max_in_flight - batches.slots_in_use(conn)
-        level = bucket.level(conn, ws.bucket, now=now) if bucket.not_before(conn, now=now) is None else 0
+        patience = bucket.not_before(conn, now=now, longest=ws.ledger.longest.retry)
+        level = bucket.level(conn, ws.bucket, now=now) if patience is None else 0
     if opened is not None:
         free = min(free, 1)
     if free <= 0:

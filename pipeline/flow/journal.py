@@ -47,6 +47,8 @@ class Line(msgspec.Struct, omit_defaults=True, frozen=True):
     ends: tuple[str, ...] = ()
     """Hashes of the first and the last id: whose batch it was can be told without the ledger."""
     restored: str = ""
+    let_go: bool = False
+    """The last byte of that intent was about to go out: until then a reservation is provably unsent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,14 @@ def note_intent(archive: Path, row: Any, sequence: int, *, at: datetime) -> None
     """
     ends = (hash_id(row.first_id), hash_id(row.last_id))
     _append(archive, Line(at, row.batch_key, sequence, row.rows, ends))
+
+
+def note_let_go(archive: Path, batch_key: str, sequence: int, *, at: datetime) -> None:
+    """Append that this intent's last byte goes out once the ledger has let it go, durably. Raises StorageError.
+
+    A copy of the ledger of before that moment, put back, looks like a sender that died with nothing sent, but for this.
+    """
+    _append(archive, Line(at, batch_key, sequence, let_go=True))
 
 
 def note_restore(archive: Path, backup_made: datetime, *, at: datetime) -> None:

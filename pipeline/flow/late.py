@@ -1,4 +1,4 @@
-"""Batches that turn up after they were proved absent and sent again: charged twice, and named.
+"""Batches that turn up after they were proved absent or superseded, and sent again: charged twice, and named.
 
 That can only happen past the assumptions of the promise: a request that arrived, or a list that lagged, for longer than
 the grace. Nothing can be undone then; but a charge that nobody knows of would be worse.
@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import select
 
 from pipeline.api.client import ApiClient
+from pipeline.api.errors import ApiError
 from pipeline.api.models import classify
 from pipeline.flow.plan_files import planned_ids
 from pipeline.flow.recovering import WINDOW_MARGIN, claimed_ids, disown, ids_of, on_its_way, walk
@@ -25,20 +26,21 @@ LOOK_BACK = timedelta(days=7)
 
 
 def find_late(ws: Workspace, client: ApiClient) -> dict[str, str]:
-    """Look for completed batches with the items of attempts that were proved absent.
+    """Look for completed batches with the items of attempts that were proved absent, or superseded by a person's.
 
     Returns those that are charged twice by that, key to the API's batch id; one that was not sent again yet is adopted.
 
     Raises ApiError when the list cannot be walked.
     """
+    found = _came_back(ws, client)
     absent = _absent(ws)
     if not absent:
-        return {}
+        return found
     by_size: dict[int, list[Any]] = defaultdict(list)
     for attempt in absent:
         by_size[attempt.credits].append(attempt)
     since = min((attempt.server_clock or attempt.reserved_at) for attempt in absent) - WINDOW_MARGIN
-    known, found = claimed_ids(ws), {}
+    known = claimed_ids(ws)
     for batch in walk(client, since):
         if batch.id in known or batch.total not in by_size or classify(batch.status) != "done":
             continue
@@ -53,6 +55,20 @@ def find_late(ws: Workspace, client: ApiClient) -> dict[str, str]:
                 break
         else:
             disown(ws, batch.id, "completed with other ids")
+    return found
+
+
+def _came_back(ws: Workspace, client: ApiClient) -> dict[str, str]:
+    """Attempts that the API knew no more, a person had sent again, and that have completed after all."""
+    a, found = schema.attempts, {}
+    horizon = ws.ledger.now() - LOOK_BACK
+    for attempt in ws.ledger.rows(select(a).where(a.c.state == Attempt.SUPERSEDED, a.c.finished_at > horizon)):
+        try:
+            there = client.get_batch(attempt.vendor_batch_id)
+        except ApiError:  # it is looked for again with the next sweep
+            continue
+        if classify(there.status) == "done" and sending.came_back(ws.ledger, attempt.batch_key, attempt.sequence):
+            found[attempt.batch_key] = attempt.vendor_batch_id
     return found
 
 

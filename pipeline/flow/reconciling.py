@@ -22,12 +22,13 @@ from pipeline.api.models import Batch, classify
 from pipeline.errors import EnrichError
 from pipeline.flow import journal, listing
 from pipeline.flow.collecting import collect
-from pipeline.flow.recovering import recover, walk
+from pipeline.flow.recovering import as_it_is, recover, walk
 from pipeline.flow.recutting import Place, is_free, locate, recut
+from pipeline.flow.senders import recover_dead_senders
 from pipeline.flow.turn import Turn, sender
 from pipeline.flow.watching import watch
 from pipeline.flow.workspace import Workspace
-from pipeline.ledger import batches, circuit, operating, schema, sending
+from pipeline.ledger import batches, circuit, operating, schema
 from pipeline.ledger.states import State
 
 _ROUNDS = 20
@@ -92,7 +93,7 @@ class _Look:
 
     def run(self, not_ours: Collection[str]) -> ReconcileReport:
         """Decide what can be decided, and close the circuit if that is all."""
-        sending.recover_dead_senders(self.ws.ledger, self.ws.bucket, self.turn.lease)
+        recover_dead_senders(self.ws, self.turn)
         since = listing.unknown_since(self.ws, self.noticed)
         listed = {batch.id: batch for batch in walk(self.client, since)}
         known = listing.known_ids(self.ws, self.noticed)
@@ -134,7 +135,7 @@ class _Look:
     def _decide_all(self, unknown: list[Batch]) -> dict[str, list[str]]:
         """What keeps which of them undecided."""
         waiting: dict[str, list[str]] = defaultdict(list)
-        for batch in unknown:
+        for batch in (as_it_is(self.client, listed) for listed in unknown):
             verdict = classify(batch.status)
             if verdict == "failed":
                 self._disown(batch.id, "ended in error, and nobody knows which items it held")

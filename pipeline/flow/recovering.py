@@ -6,10 +6,13 @@ commit that declared the batch unconfirmed) to the *start* of a full list walk.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
+from msgspec import structs
 from sqlalchemy import insert, select
 
 from pipeline.api.client import ApiClient
@@ -55,9 +58,32 @@ class _Intent:
         """When the last may have been, but for the grace: the fence on the server's clock, with a margin."""
         # The server's clock is that of its last answer, hours old after a pause; too late an end costs waiting only.
         begun: datetime = max(self.attempt.server_clock or self.attempt.reserved_at, self.attempt.reserved_at)
-        ahead: timedelta = self.attempt.unconfirmed_at - self.attempt.reserved_at
-        return begun + ahead + WINDOW_MARGIN
+        return begun + self._sending + WINDOW_MARGIN
 
+    @property
+    def _sending(self) -> timedelta:
+        """From reservation to fence by our clock, which may have been put back in between."""
+        # Not clamped, it moved the end of the window to before our own batch: not seen, and bought again.
+        return max(self.attempt.unconfirmed_at - self.attempt.reserved_at, timedelta(0))
+
+    def fence_age(self, began: datetime, server: datetime | None) -> timedelta:
+        """How long the fence lies before a walk that `began` on our clock, and at `server` on the API's (naive UTC).
+
+        The smaller of what both say: with our clock alone, put ahead by hours, the grace was over at once.
+        """
+        own: timedelta = began - self.attempt.unconfirmed_at
+        if server is None or self.attempt.server_clock is None:
+            return own
+        theirs: timedelta = server + DATE_ERROR - self.attempt.server_clock - self._sending
+        return min(own, theirs)
+
+
+DATE_ERROR = timedelta(seconds=2)
+"""Two `Date` headers have whole seconds. It keeps a healthy clock from waiting for longer than the grace."""
+
+
+NOT_READ = "listed in error, and not to be had by GET"
+"""A status that the API does not have: it counts as waiting."""
 
 UNREADABLE_FOR = timedelta(days=1)
 """How long after the grace a candidate may stay undecided before a person has to look."""
@@ -74,9 +100,16 @@ def recover(ws: Workspace, client: ApiClient) -> RecoveryReport:
         return report
     walk_started = ws.ledger.now()
     grace = timedelta(seconds=ws.settings.scaled(ws.settings.grace))
-    listed = walk(client, min(intent.window for intent in intents))
+    pages = client.iter_batches()
+    newest = next(pages, None)
+    server = client.server_time.replace(tzinfo=None) if client.server_time is not None else None
+    listed = _since([] if newest is None else chain([newest], pages), min(intent.window for intent in intents))
     claimed = claimed_ids(ws)
-    candidates = [batch for batch in listed if batch.id not in claimed]
+    candidates = [
+        as_it_is(client, batch) if _plausible(batch, intents, grace) else batch
+        for batch in listed
+        if batch.id not in claimed
+    ]
     open_intents = {intent.row.batch_key: intent for intent in intents}
     for batch in candidates:
         if classify(batch.status) == "done" and _plausible(batch, list(open_intents.values()), grace):
@@ -85,7 +118,7 @@ def recover(ws: Workspace, client: ApiClient) -> RecoveryReport:
     for key, intent in open_intents.items():
         mine = [batch for batch in candidates if batch.id not in known and _plausible(batch, [intent], grace)]
         try:
-            _decide(ws, client, intent, mine, walk_started, report)
+            _decide(ws, client, intent, mine, (walk_started, intent.fence_age(walk_started, server)), report)
         except LostClaimError as lost:  # another process has decided meanwhile
             report.waiting[key] = str(lost)
     return report
@@ -112,12 +145,29 @@ def _sent_ids(ws: Workspace, key: str) -> frozenset[str]:
 
 def walk(client: ApiClient, since: datetime) -> list[Batch]:
     """Every batch created since, newest first. The filters on time are described back to front, so none is used."""
+    return _since(client.iter_batches(), since)
+
+
+def _since(newest_first: Iterable[Batch], since: datetime) -> list[Batch]:
     listed = []
-    for batch in client.iter_batches():
+    for batch in newest_first:
         if batch.created_at.replace(tzinfo=None) < since:
             break
         listed.append(batch)
     return listed
+
+
+def as_it_is(client: ApiClient, listed: Batch) -> Batch:
+    """A batch that the list has in error as a GET shows it: listed so, one that had completed was bought again.
+
+    Where no GET can be had it has not ended, as far as anybody knows.
+    """
+    if classify(listed.status) != "failed":
+        return listed
+    try:
+        return client.get_batch(listed.id)
+    except ApiError:
+        return structs.replace(listed, status=NOT_READ)
 
 
 def claimed_ids(ws: Workspace) -> set[str]:
@@ -185,21 +235,25 @@ def disown(ws: Workspace, vendor_id: str, reason: str) -> None:
 
 
 def _decide(
-    ws: Workspace, client: ApiClient, intent: _Intent, mine: list[Batch], walk_started: datetime, report: RecoveryReport
-) -> None:
+    ws: Workspace, client: ApiClient, intent: _Intent, mine: list[Batch], walk: tuple[datetime, timedelta],
+    report: RecoveryReport,
+) -> None:  # fmt: skip
+    """`walk`: when it began, and how old the fence was then."""
+    walk_started, age = walk
     key = intent.row.batch_key
     live = [batch for batch in mine if classify(batch.status) != "failed"]
     errored = [batch for batch in mine if classify(batch.status) == "failed"]
-    grace_over = intent.attempt.unconfirmed_at + timedelta(seconds=ws.settings.scaled(ws.settings.grace))
+    grace = timedelta(seconds=ws.settings.scaled(ws.settings.grace))
     if live:
         why = f"{len(live)} batch(es) of its size, such as {live[0].id}, have not ended or cannot be read; ids decide"
-        if walk_started <= grace_over + timedelta(seconds=ws.settings.scaled(UNREADABLE_FOR.total_seconds())):
+        if age <= grace + timedelta(seconds=ws.settings.scaled(UNREADABLE_FOR.total_seconds())):
             report.waiting[key] = why
             return
         report.held[key] = why
         sending.undecided(ws.ledger, key, intent.row.sequence, evidence=why)
         return
-    if walk_started <= grace_over:
+    if age <= grace:
+        grace_over = walk_started + grace - age
         report.waiting[key] = f"not in the list so far; proved absent after {grace_over:%Y-%m-%d %H:%M:%S} UTC"
         return
     evidence = f"a full list walk begun at {walk_started:%Y-%m-%d %H:%M:%S} UTC found no live batch of its size"

@@ -15,6 +15,7 @@ from pipeline.flow.progress import progress
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches, circuit, holders, manifest, schema, sending
 from pipeline.ledger import credits as bucket
+from pipeline.ledger.due import is_due
 from pipeline.ledger.states import IN_FLIGHT, ROW_STATE, Attempt, State
 
 MOST_LINES = 20
@@ -167,7 +168,7 @@ def _next(ws: Workspace) -> list[str]:
     if waiting:
         lines.append(f"{waiting} account holders are created")
     with ws.ledger.read() as conn:
-        until = bucket.not_before(conn, now=ws.ledger.now())
+        until = bucket.not_before(conn, now=ws.ledger.now(), longest=ws.ledger.longest.retry)
     if until is not None:
         lines.append(f"the API asked for patience (429): nothing is sent before {until:%H:%M:%S} UTC")
     return lines
@@ -182,7 +183,7 @@ def _duration(seconds: float) -> str:
 
 def _sentence(ws: Workspace, row: Any) -> str:
     key, now = row.batch_key, ws.ledger.now()
-    later = row.next_attempt_at is not None and row.next_attempt_at > now
+    later = not is_due(row.next_attempt_at, now, ws.ledger.longest.retry)
     when = f"not before {row.next_attempt_at:%H:%M:%S} UTC" if later else "next"
     why = f" ({row.reason})" if row.reason else ""
     if row.state == State.PLANNED:

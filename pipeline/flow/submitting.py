@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline.api.client import ApiClient
 from pipeline.api.encode import encode_batch
@@ -20,6 +20,7 @@ from pipeline.errors import IntegrityError
 from pipeline.flow import journal
 from pipeline.flow.erring import set_aside, split_by_size
 from pipeline.flow.plan_files import read_plan
+from pipeline.flow.senders import recover_dead_senders
 from pipeline.flow.turn import Turn, sender
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files, tables
@@ -27,6 +28,7 @@ from pipeline.lake.durable import StorageError
 from pipeline.ledger import batches, circuit, holders, manifest, outcomes, sending
 from pipeline.ledger.batches import LostClaimError
 from pipeline.ledger.claims import Claim
+from pipeline.ledger.due import is_due
 from pipeline.ledger.lease import LostLeaseError
 from pipeline.ledger.postgres import since_boot
 from pipeline.ledger.sending import Intent, NoCapacityError
@@ -90,7 +92,7 @@ def _submit(
         if turn is None:
             report.skipped = dict.fromkeys(keys, "another process is sending")
             return
-        report.recovered = sum(sending.recover_dead_senders(ws.ledger, ws.bucket, turn.lease))
+        report.recovered = recover_dead_senders(ws, turn)
         with ws.claimed(keys, {State.PLANNED}) as claims:
             report.skipped = {key: "not planned, or another step has it" for key in keys if key not in claims}
             _send_all(ws, client, turn, claims, report, run_id)
@@ -154,7 +156,7 @@ def _send_one(
 ) -> None:
     key = claim.batch_key
     row = batches.by_keys(ws.ledger, [key])[key]
-    if row.next_attempt_at is not None and row.next_attempt_at > ws.ledger.now():
+    if not is_due(row.next_attempt_at, ws.ledger.now(), ws.ledger.longest.retry):
         report.skipped[key] = f"its back-off lasts until {row.next_attempt_at:%H:%M:%S} UTC"
         return
     try:
@@ -185,11 +187,16 @@ def _send_one(
 def _journal(ws: Workspace, row: Any, intent: Intent, report: SubmitReport) -> None:
     try:
         journal.note_intent(ws.archive, row, intent.sequence, at=intent.reserved_at)
-    except StorageError as error:  # a ledger that is put back later must be found out, so nothing goes out without
-        retry_at = ws.later(ws.settings.scaled(ws.settings.backoff_base / 2))
-        sending.not_sent(ws.ledger, intent, ws.bucket, error=str(error), retry_at=retry_at)
-        report.failed[row.batch_key] = report.disk = str(error)
-        raise StopSendingError(str(error)) from error
+    except StorageError as error:
+        _not_noted(ws, intent, error, report)
+
+
+def _not_noted(ws: Workspace, intent: Intent, error: StorageError, report: SubmitReport) -> NoReturn:
+    """A ledger that is put back later must be found out, so nothing goes out without its line in the journal."""
+    retry_at = ws.later(ws.settings.scaled(ws.settings.backoff_base / 2))
+    sending.not_sent(ws.ledger, intent, ws.bucket, error=str(error), retry_at=retry_at)
+    report.failed[intent.claim.batch_key] = report.disk = str(error)
+    raise StopSendingError(str(error)) from error
 
 
 def waits_for_holders(ws: Workspace, key: str) -> bool:
@@ -225,6 +232,8 @@ def _post(ws: Workspace, client: ApiClient, turn: Turn, intent: Intent, body: by
     def release() -> None:
         nonlocal released
         point("submit.before_release")
+        journal.note_let_go(ws.archive, key, intent.sequence, at=ws.ledger.now())
+        point("submit.after_note")
         began = since_boot()
         sending.release(ws.ledger, intent, turn.lease)
         turn.renewed_at(began)
@@ -238,6 +247,8 @@ def _post(ws: Workspace, client: ApiClient, turn: Turn, intent: Intent, body: by
         if released:
             sending.not_sent(ws.ledger, intent, ws.bucket, error=str(lost), retry_at=None, let_go=True)
         raise
+    except StorageError as error:
+        _not_noted(ws, intent, error, report)
     except FateUnknown as error:
         point("unconfirmed.before_commit")
         sending.unconfirmed(ws.ledger, key, intent.sequence, error=str(error), request_id=error.request_id)
@@ -281,7 +292,7 @@ def _retry_at(ws: Workspace, error: ApiError) -> datetime:
     refusal = error.__cause__ if isinstance(error, NotSent) else error
     if isinstance(refusal, RateLimited):
         return sending.throttled(ws.ledger, seconds=wait, longest=s.scaled(s.backoff_max))
-    return ws.later(wait)
+    return ws.later(min(wait, ws.ledger.longest.retry))
 
 
 def _refused_for_good(ws: Workspace, claim: Claim, error: ApiError) -> str:

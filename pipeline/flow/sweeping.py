@@ -12,11 +12,12 @@ from sqlalchemy import select
 from pipeline.api.client import ApiClient
 from pipeline.flow.late import find_late
 from pipeline.flow.recovering import RecoveryReport, recover
+from pipeline.flow.senders import recover_dead_senders
 from pipeline.flow.turn import sender
 from pipeline.flow.webhooks import Kept, ensure_enabled
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files
-from pipeline.ledger import schema, sending
+from pipeline.ledger import schema
 
 ORPHAN_AGE = timedelta(days=1)
 """Files of no revision are removed when older: far longer than any step takes from writing to committing."""
@@ -43,7 +44,7 @@ def sweep(ws: Workspace, client: ApiClient) -> SweepReport:
 def recover_senders(ws: Workspace) -> int | None:
     """Find batches whose sending process died; returns how many, or None when somebody is sending right now."""
     with sender(ws) as turn:
-        return sum(sending.recover_dead_senders(ws.ledger, ws.bucket, turn.lease)) if turn else None
+        return recover_dead_senders(ws, turn) if turn else None
 
 
 def remove_orphans(ws: Workspace) -> int:

@@ -19,13 +19,19 @@ from pipeline.errors import ConfigError
 from pipeline.flow import journal
 from pipeline.lake.durable import storage_errors
 from pipeline.ledger import claims as ledger_claims
+from pipeline.ledger.circuit import MOST_DOUBLINGS
 from pipeline.ledger.claims import Claim
 from pipeline.ledger.credits import BucketSize
 from pipeline.ledger.db import Ledger, LedgerError, open_ledger, stamp_data_folder
+from pipeline.ledger.due import LongestWaits
 from pipeline.ledger.sending import Limits
 from pipeline.ledger.states import State
 from pipeline.process import this_process
 from pipeline.settings import Settings
+
+
+LONGEST_DISPATCH = 600.0
+"""Seconds. `enrich run` gives its runs less time to start than the daemon beside it, whose notes it has to respect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class Workspace:
         """What a reservation is checked against."""
         s = self.settings
         probe = s.scaled(s.probe_seconds)
-        return Limits(self.bucket, s.max_in_flight, probe, s.spend_cap_run, s.spend_cap_day, s.spend_cap_month)
+        return Limits(self.bucket, s.max_in_flight, probe, s.spend_cap_run, s.spend_cap_day, s.spend_cap_month, longest_waits(s))
 
     def later(self, seconds: float) -> datetime:
         """The ledger's clock (naive UTC) `seconds` from now."""
@@ -103,6 +109,13 @@ class Workspace:
                 ledger_claims.extend_claims(self.ledger, owner, seconds=seconds)
 
 
+def longest_waits(s: Settings) -> LongestWaits:
+    """How far off each kind of moment can be that the ledger notes."""
+    retry = s.scaled(max(s.backoff_base, s.backoff_max))
+    probe = max(s.scaled(s.probe_seconds), s.scaled(s.backoff_base)) * 2**MOST_DOUBLINGS
+    return LongestWaits(retry, probe, max(s.dispatch_seconds, LONGEST_DISPATCH))
+
+
 def open_workspace(settings: Settings) -> Workspace:
     """Open the data folder, creating it at first use. Nothing is sent from one whose ledger is older than its journal.
 
@@ -113,7 +126,7 @@ def open_workspace(settings: Settings) -> Workspace:
         settings.home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"the data folder {settings.home} cannot be made: {error.strerror}") from error
-    ledger = open_ledger(settings.ledger)
+    ledger = open_ledger(settings.ledger, longest=longest_waits(settings))
     stamp_data_folder(ledger, source=settings.source, account=settings.account)
     journal.check(ledger, settings.home)
     return Workspace(settings, ledger)

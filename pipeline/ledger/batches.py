@@ -17,6 +17,7 @@ from pipeline.ledger import documents, schema
 from pipeline.ledger.claims import Claim
 from pipeline.ledger.db import Ledger, chunks
 from pipeline.ledger.documents import Document
+from pipeline.ledger.due import due
 from pipeline.ledger.states import NEXT, SLOT_STATES, State
 
 _b = schema.batches
@@ -161,8 +162,8 @@ def sendable(ledger: Ledger) -> list[Row[Any]]:
         select(_b)
         .where(
             _b.c.state == State.PLANNED,
-            or_(_b.c.next_attempt_at.is_(None), _b.c.next_attempt_at <= now),
-            not_dispatched(now),
+            due(_b.c.next_attempt_at, now, ledger.longest.retry),
+            due(_b.c.dispatched_until, now, ledger.longest.dispatch),
         )
         .order_by(_b.c.plan_seq)
     )
@@ -171,17 +172,13 @@ def sendable(ledger: Ledger) -> list[Row[Any]]:
 def collectable(ledger: Ledger) -> list[Row[Any]]:
     """Batches that completed or ended in error and that no step was asked for lately, oldest first."""
     now = ledger.now()
-    due = or_(_b.c.state == State.ERRORED, _b.c.next_attempt_at.is_(None), _b.c.next_attempt_at <= now)
+    may_be = or_(_b.c.state == State.ERRORED, due(_b.c.next_attempt_at, now, ledger.longest.retry))
+    idle = due(_b.c.dispatched_until, now, ledger.longest.dispatch)
     return ledger.rows(
         select(_b)
-        .where(_b.c.state.in_([State.COMPLETED, State.ERRORED]), due, not_dispatched(now))
+        .where(_b.c.state.in_([State.COMPLETED, State.ERRORED]), may_be, idle)
         .order_by(_b.c.plan_seq)
     )
-
-
-def not_dispatched(now: datetime) -> Any:
-    """Condition: no run was asked for, or it had its time to start."""
-    return or_(_b.c.dispatched_until.is_(None), _b.c.dispatched_until <= now)
 
 
 def dispatch(ledger: Ledger, keys: Sequence[str], *, seconds: float) -> None:

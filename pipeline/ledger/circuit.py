@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from pipeline.ledger import schema
 from pipeline.ledger.db import Ledger
+from pipeline.ledger.due import FOREVER, is_due
 
 _circuit = schema.circuit
 
@@ -57,9 +58,12 @@ def _open(conn: Connection, kind: str, *, now: datetime, **values: Any) -> None:
         conn.execute(update(_circuit).values(kind=kind, **values))
 
 
-def probe_is_due(row: Row[Any], now: datetime) -> bool:
-    """Whether one batch may try whether an open circuit can be closed; never for a restored ledger."""
-    return bool(row.kind != RESTORED and row.probe_after <= now)
+def probe_is_due(row: Row[Any], now: datetime, *, longest: float = FOREVER) -> bool:
+    """Whether one batch may try whether an open circuit can be closed; never for a restored ledger.
+
+    `longest`: seconds that a probe is ever put off.
+    """
+    return bool(row.kind != RESTORED and is_due(row.probe_after, now, longest))
 
 
 def begin_probe(conn: Connection, row: Row[Any], *, now: datetime, probe_seconds: float) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, insert, select, update
 
 from pipeline.ledger import schema
+from pipeline.ledger.due import FOREVER, is_due
 
 _bucket = schema.credit_bucket
 
@@ -29,7 +30,12 @@ def level(conn: Connection, size: BucketSize, *, now: datetime) -> float:
     row = conn.execute(select(_bucket)).first()
     if row is None:
         return size.capacity
-    elapsed = max(0.0, (now - row.updated_at).total_seconds())
+    elapsed = (now - row.updated_at).total_seconds()
+    if elapsed < -size.capacity / size.per_second:
+        # Put back by more than it takes to fill: nobody knows what was gained since, and it would stay as it is until
+        # the clock has caught up. If this is too much, the API says 429, which costs nothing.
+        return size.capacity
+    elapsed = max(0.0, elapsed)
     return float(min(size.capacity, row.level + elapsed * size.per_second))
 
 
@@ -76,10 +82,10 @@ def put_off(conn: Connection, *, now: datetime, seconds: float, longest: float) 
     return until
 
 
-def not_before(conn: Connection, *, now: datetime) -> datetime | None:
-    """Until when the API wants to be left alone; None when it does not."""
-    row = conn.execute(select(_bucket.c.not_before)).first()
-    return row.not_before if row is not None and row.not_before is not None and row.not_before > now else None
+def not_before(conn: Connection, *, now: datetime, longest: float = FOREVER) -> datetime | None:
+    """Until when the API wants to be left alone; None when it does not. `longest`: seconds that it ever is."""
+    until: datetime | None = conn.execute(select(_bucket.c.not_before)).scalar()
+    return None if is_due(until, now, longest) else until
 
 
 def relax(conn: Connection) -> None:

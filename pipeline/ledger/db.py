@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from pipeline.errors import ConfigError, EnrichError
 from pipeline.ledger import postgres, schema
+from pipeline.ledger.due import LongestWaits
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for another before it gives up."""
@@ -80,11 +81,15 @@ def utc_now() -> datetime:
 class Ledger:
     """The control plane of one data folder. Safe to share between threads; processes open their own."""
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self, url: str, *, clock: Callable[[], datetime] | None = None, longest: LongestWaits | None = None
+    ) -> None:
         self.url = url
         self.engine = make_engine(url)
         self.one_host = self.engine.dialect.name == "sqlite"
         """Whether all its processes are on this machine."""
+        self.longest = longest or LongestWaits()
+        """What no moment noted in the ledger can be further off than."""
         self.clock = clock or (utc_now if self.one_host else postgres.ServerClock(self.engine))
 
     def now(self) -> datetime:
@@ -118,7 +123,9 @@ class Ledger:
         self.engine.dispose()
 
 
-def open_ledger(url: str, *, clock: Callable[[], datetime] | None = None) -> Ledger:
+def open_ledger(
+    url: str, *, clock: Callable[[], datetime] | None = None, longest: LongestWaits | None = None
+) -> Ledger:
     """Open the ledger at `url`, creating or migrating its tables first.
 
     Raises ConfigError when the folder cannot be written or the database not be reached. A password is in no message.
@@ -139,7 +146,7 @@ def open_ledger(url: str, *, clock: Callable[[], datetime] | None = None) -> Led
         ) from error
     except (OSError, DBAPIError) as error:
         raise _not_opened(error) from error
-    ledger = Ledger(url, clock=clock)
+    ledger = Ledger(url, clock=clock, longest=longest)
     _first_rows(ledger)
     return ledger
 
@@ -194,7 +201,7 @@ def impatient(ledger: Ledger, seconds: float) -> Ledger:
 
     For whoever has to answer somebody in time. The caller closes it.
     """
-    hasty = Ledger(ledger.url, clock=ledger.clock)
+    hasty = Ledger(ledger.url, clock=ledger.clock, longest=ledger.longest)
     if hasty.engine.dialect.name == "sqlite":
         pragma = f"PRAGMA busy_timeout = {int(seconds * 1000)}"
         event.listen(hasty.engine, "connect", lambda connection, _record: connection.execute(pragma).close())

@@ -79,11 +79,19 @@ def retry(ledger: Ledger, batch_key: str, *, who: str, why: str, send: bool = Fa
         if to is State.PLANNED:
             values["attempts_allowed"] = max(row.attempts_allowed, row.attempts) + 1
             values["next_reason"] = "operator" if row.attempts else row.next_reason
+            _supersede(conn, row, now)
         batches.move(conn, batch_key, State(row.state), to, now=now, **values)
         record(conn, now, who, "retry", batch_key, why)
         manifest.touch(conn)
     point("operator.after_commit")
     return to
+
+
+def _supersede(conn: Connection, row: Any, now: datetime) -> None:
+    """End the latest attempt if the API has it still to end: it said `submitted` for ever."""
+    latest = (_a.c.batch_key == row.batch_key, _a.c.sequence == row.sequence, _a.c.state == Attempt.SUBMITTED)
+    values = {"state": Attempt.SUPERSEDED, "finished_at": now, "error": "a person had it sent again"}
+    conn.execute(update(_a).where(*latest).values(**values))
 
 
 def send_rows_again(

@@ -6,6 +6,7 @@ records it, and decides nothing from an exception's type.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,7 @@ from pipeline.ledger.batches import LostClaimError
 from pipeline.ledger.claims import Claim
 from pipeline.ledger.credits import BucketSize
 from pipeline.ledger.db import Ledger
+from pipeline.ledger.due import LongestWaits
 from pipeline.ledger.lease import Lease
 from pipeline.ledger.states import CHARGED_ATTEMPTS, Attempt, State
 
@@ -45,6 +47,7 @@ class Limits:
     cap_run: int | None = None
     cap_day: int | None = None
     cap_month: int | None = None
+    longest: LongestWaits = LongestWaits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def reserve(
 def _check_room(conn: Connection, limits: Limits, rows: int, *, now: datetime, run_id: str | None) -> None:
     if (why := obstacle(conn, limits, rows, now=now, run_id=run_id)) is not None:
         raise NoCapacityError(why)
-    if (until := bucket.not_before(conn, now=now)) is not None:
+    if (until := bucket.not_before(conn, now=now, longest=limits.longest.retry)) is not None:
         raise NoCapacityError(f"the API asked for patience until {until:%H:%M:%S} UTC")
     if batches.slots_in_use(conn) >= limits.max_in_flight:
         raise NoCapacityError(f"{limits.max_in_flight} batches are under way")
@@ -102,7 +105,8 @@ def _check_room(conn: Connection, limits: Limits, rows: int, *, now: datetime, r
 
 def obstacle(conn: Connection, limits: Limits, rows: int, *, now: datetime, run_id: str | None) -> str | None:
     """What stands in the way of sending `rows` items and does not pass by mere waiting: circuit, caps, bucket."""
-    if (open_ := circuit.opened(conn)) is not None and not circuit.probe_is_due(open_, now):
+    open_ = circuit.opened(conn)
+    if open_ is not None and not circuit.probe_is_due(open_, now, longest=limits.longest.probe):
         return f"the circuit is open: {open_.reason}"
     if rows > limits.bucket.capacity:
         return f"a batch of {rows} items never fits into ENRICH_CREDITS_CAPACITY of {limits.bucket.capacity:.0f}"
@@ -264,14 +268,19 @@ def _carry_over(conn: Connection, row: Any, attempt: Any) -> int:
 
 def unconfirmed(
     ledger: Ledger, batch_key: str, sequence: int, *, error: str, request_id: str | None = None,
-    lease: Lease | None = None,
+    lease: Lease | None = None, frm: State = State.SENDING,
 ) -> None:  # fmt: skip
-    """sending → unconfirmed: it may have arrived. This commit is the fence from which the grace is counted."""
+    """sending → unconfirmed: it may have arrived. This commit is the fence from which the grace is counted.
+
+    `frm`: reserved, for a ledger that may be a copy of before it was let go.
+    """
     now = ledger.now()
     with ledger.write() as conn:
         leases.renew(conn, lease, now=now)
         _require_attempt(conn, batch_key, sequence)
-        batches.move(conn, batch_key, State.SENDING, State.UNCONFIRMED, now=now, reason=error)
+        # A copy of the ledger has claims of processes that may be alive and know nothing of it.
+        freed = {"claim_fence": _b.c.claim_fence + 1, "claim_owner": None} if frm is State.RESERVED else {}
+        batches.move(conn, batch_key, frm, State.UNCONFIRMED, now=now, reason=error, **freed)
         conn.execute(
             update(_a)
             .where(_a.c.batch_key == batch_key, _a.c.sequence == sequence)
@@ -356,6 +365,27 @@ def late(ledger: Ledger, batch_key: str, sequence: int, vendor_batch_id: str) ->
         return not _take_in(conn, batches.get(conn, batch_key), attempt, vendor_batch_id, now=ledger.now())
 
 
+def came_back(ledger: Ledger, batch_key: str, sequence: int) -> bool:
+    """A superseded attempt has completed after all. Returns whether its items are charged twice by that.
+
+    They are once the API took what the person had sent again. One that was not sent again yet goes on as it is.
+    """
+    now, where = ledger.now(), (_a.c.batch_key == batch_key, _a.c.sequence == sequence)
+    with ledger.write() as conn:
+        row, attempt = batches.get(conn, batch_key), conn.execute(select(_a).where(*where)).one()
+        if attempt.state != Attempt.SUPERSEDED:
+            return False
+        if row.sequence == sequence and row.state in {State.PLANNED, State.HELD}:
+            return not _take_in(conn, row, attempt, attempt.vendor_batch_id, now=now, finished_at=None)
+        # A later one that is under way may be refused, or be proved absent: it is asked again.
+        took = (_a.c.batch_key == batch_key, _a.c.sequence > sequence, _a.c.vendor_batch_id.is_not(None))
+        doubled = conn.execute(select(_a.c.sequence).where(*took)).first() is not None
+        if doubled:
+            conn.execute(update(_a).where(*where).values(state=Attempt.COMPLETED, error=DOUBLE_CHARGE))
+            manifest.touch(conn)
+    return doubled
+
+
 def _require_attempt(conn: Connection, batch_key: str, sequence: int) -> Any:
     """The batch's row, or LostClaimError: a recoverer that was paused decided of an attempt that is superseded by now.
 
@@ -367,13 +397,19 @@ def _require_attempt(conn: Connection, batch_key: str, sequence: int) -> Any:
     return row
 
 
-def recover_dead_senders(ledger: Ledger, size: BucketSize, lease: Lease | None = None) -> tuple[int, int]:
+def recover_dead_senders(
+    ledger: Ledger, size: BucketSize, lease: Lease | None = None, *, let_go: Collection[tuple[str, int]] = ()
+) -> tuple[int, int]:
     """In the sender's turn: nobody else can be sending, so what is reserved or sending lost its process.
 
     reserved → planned, since the last byte was provably never released; sending → unconfirmed. Returns both counts.
+    `let_go`: attempts (key, sequence) that are known to have got further than reserved, whatever this ledger says: it
+    may be a copy of that moment, and its batch was bought again. They become unconfirmed.
     Raises LostLeaseError when another process has become the sender: what is reserved or sending may be its own.
     """
-    unsent, unknown = batches.in_states(ledger, State.RESERVED), batches.in_states(ledger, State.SENDING)
+    reserved = batches.in_states(ledger, State.RESERVED)
+    unsent = [row for row in reserved if (row.batch_key, row.sequence) not in let_go]
+    unknown = [row for row in reserved if row not in unsent] + batches.in_states(ledger, State.SENDING)
     for row in unsent:
         point("unsent.before_commit")
         _forget_reservation(ledger, row.batch_key, row.sequence, size, lease)
@@ -382,7 +418,7 @@ def recover_dead_senders(ledger: Ledger, size: BucketSize, lease: Lease | None =
         point("fence.before_commit")
         unconfirmed(
             ledger, row.batch_key, row.sequence, error="the sending process died before the answer was recorded",
-            lease=lease,
+            lease=lease, frm=State(row.state),
         )  # fmt: skip
         point("fence.after_commit")
     return len(unsent), len(unknown)

@@ -33,12 +33,15 @@ class Attempt(StrEnum):
     SUBMITTED = "submitted"
     COMPLETED = "completed"
     ERRORED = "errored"
+    SUPERSEDED = "superseded"
+    """The API took it and knew it no more; a person had it sent again. Charged, as far as anybody knows."""
 
 
 NEXT: dict[State, frozenset[State]] = {
     # A request that is refused for some of its items, or for its size, is split before anything was charged.
     State.PLANNED: frozenset({State.RESERVED, State.HELD, State.SPLIT, State.SUBMITTED}),
-    State.RESERVED: frozenset({State.PLANNED, State.SENDING}),
+    # Unconfirmed: the journal knows better than a ledger that was put back.
+    State.RESERVED: frozenset({State.PLANNED, State.SENDING, State.UNCONFIRMED}),
     State.SENDING: frozenset({State.SUBMITTED, State.PLANNED, State.HELD, State.UNCONFIRMED}),
     State.UNCONFIRMED: frozenset({State.SUBMITTED, State.PLANNED, State.HELD}),
     State.SUBMITTED: frozenset({State.COMPLETED, State.ERRORED, State.HELD}),

@@ -45,6 +45,8 @@ ALL = [
     *_both(PLAIN, None, "file.before_rename:3", "file.after_rename:6", "collect.after_write:2", ways=_RUN),
     *_both(PLAIN, "planned", "dispatch.before_commit", "dispatch.after_commit", "submit.before_reserve"),
     *_both(PLAIN, "planned", "submit.after_reserve", "submit.after_journal", "submit.before_release"),
+    # Noted but not released cannot be told from a ledger that was put back: it is looked for.
+    *_both(PLAIN, "planned", "submit.after_note", absent=1),
     *_both(PLAIN, "planned", "submit.after_release", absent=1),
     *_both(PLAIN, "planned", "submit.after_answer", "submit.after_record"),
     # A run of three batches: the second pass is in the middle of it.

@@ -48,6 +48,8 @@ def retry(world, key, send):
     if to is State.PLANNED:
         batch.allowed = max(batch.allowed, batch.attempts) + 1
         batch.next_reason = "operator" if batch.attempts else batch.next_reason
+        if batch.tries and batch.last.state is Attempt.SUBMITTED:
+            batch.last.state, batch.last.finished = Attempt.SUPERSEDED, world.now
 
 
 def gets_an_attempt(batch):

@@ -55,6 +55,9 @@ class ApiStub:
     def answer(self, path: str) -> tuple[int, Any]:
         if path == "/v3/batches":
             return 200, self._list()
+        asked = next((batch for batch in self.batches if path == f"/v3/batches/{batch.id}"), None)
+        if asked is not None:
+            return 200, _shown(asked)
         completed = [batch for batch in self.batches if batch.status == "completed"]
         found = next((batch for batch in completed if path == f"/v3/batches/{batch.id}/results"), None)
         if found is not None:
@@ -66,14 +69,8 @@ class ApiStub:
         return 404, {"detail": "not found"}
 
     def _list(self) -> dict[str, Any]:
-        data = [
-            {
-                "id": batch.id, "operation": "POST /v3/transactions", "status": batch.status, "progress": 0,
-                "created_at": f"{batch.created_at.isoformat()}Z", "updated_at": f"{batch.created_at.isoformat()}Z",
-                "total": len(batch.ids),
-            }
-            for batch in sorted(self.batches, key=lambda batch: batch.created_at, reverse=True)
-        ]  # fmt: skip
+        newest_first = sorted(self.batches, key=lambda batch: batch.created_at, reverse=True)
+        data = [_shown(batch) for batch in newest_first]
         if (meanwhile := self.during_list) is not None:
             self.during_list = None
             meanwhile()
@@ -83,6 +80,14 @@ class ApiStub:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
+
+
+def _shown(batch: Listed) -> dict[str, Any]:
+    moment = f"{batch.created_at.isoformat()}Z"
+    return {
+        "id": batch.id, "operation": "POST /v3/transactions", "status": batch.status, "progress": 0,
+        "created_at": moment, "updated_at": moment, "total": len(batch.ids),
+    }  # fmt: skip
 
 
 def _item(id_: str) -> dict[str, str]:
