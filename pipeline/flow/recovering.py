@@ -64,7 +64,8 @@ class _Intent:
     def _sending(self) -> timedelta:
         """From reservation to fence by our clock, which may have been put back in between."""
         # Not clamped, it moved the end of the window to before our own batch: not seen, and bought again.
-        return max(self.attempt.unconfirmed_at - self.attempt.reserved_at, timedelta(0))
+        took: timedelta = self.attempt.unconfirmed_at - self.attempt.reserved_at
+        return max(took, timedelta(0))
 
     def fence_age(self, began: datetime, server: datetime | None) -> timedelta:
         """How long the fence lies before a walk that `began` on our clock, and at `server` on the API's (naive UTC).

@@ -29,7 +29,6 @@ from pipeline.ledger.states import State
 from pipeline.process import this_process
 from pipeline.settings import Settings
 
-
 LONGEST_DISPATCH = 600.0
 """Seconds. `enrich run` gives its runs less time to start than the daemon beside it, whose notes it has to respect."""
 
@@ -65,8 +64,8 @@ class Workspace:
     def limits(self) -> Limits:
         """What a reservation is checked against."""
         s = self.settings
-        probe = s.scaled(s.probe_seconds)
-        return Limits(self.bucket, s.max_in_flight, probe, s.spend_cap_run, s.spend_cap_day, s.spend_cap_month, longest_waits(s))
+        caps = (s.spend_cap_run, s.spend_cap_day, s.spend_cap_month)
+        return Limits(self.bucket, s.max_in_flight, s.scaled(s.probe_seconds), *caps, self.ledger.longest)
 
     def later(self, seconds: float) -> datetime:
         """The ledger's clock (naive UTC) `seconds` from now."""

@@ -175,9 +175,7 @@ def collectable(ledger: Ledger) -> list[Row[Any]]:
     may_be = or_(_b.c.state == State.ERRORED, due(_b.c.next_attempt_at, now, ledger.longest.retry))
     idle = due(_b.c.dispatched_until, now, ledger.longest.dispatch)
     return ledger.rows(
-        select(_b)
-        .where(_b.c.state.in_([State.COMPLETED, State.ERRORED]), may_be, idle)
-        .order_by(_b.c.plan_seq)
+        select(_b).where(_b.c.state.in_([State.COMPLETED, State.ERRORED]), may_be, idle).order_by(_b.c.plan_seq)
     )
 
 

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from pipeline.errors import ConfigError, EnrichError
 from pipeline.ledger import postgres, schema
-from pipeline.ledger.due import LongestWaits
+from pipeline.ledger.due import UNBOUNDED, LongestWaits
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for another before it gives up."""
@@ -88,7 +88,7 @@ class Ledger:
         self.engine = make_engine(url)
         self.one_host = self.engine.dialect.name == "sqlite"
         """Whether all its processes are on this machine."""
-        self.longest = longest or LongestWaits()
+        self.longest = longest or UNBOUNDED
         """What no moment noted in the ledger can be further off than."""
         self.clock = clock or (utc_now if self.one_host else postgres.ServerClock(self.engine))
 

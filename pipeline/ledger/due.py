@@ -28,6 +28,10 @@ class LongestWaits:
     dispatch: float = FOREVER
 
 
+UNBOUNDED = LongestWaits()
+"""For a ledger that no settings say anything about."""
+
+
 def is_due(moment: datetime | None, now: datetime, longest: float) -> bool:
     """Whether it has come, was never set, or cannot be meant."""
     return moment is None or moment <= now or moment > now + timedelta(seconds=longest)

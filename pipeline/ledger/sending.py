@@ -22,7 +22,7 @@ from pipeline.ledger.batches import LostClaimError
 from pipeline.ledger.claims import Claim
 from pipeline.ledger.credits import BucketSize
 from pipeline.ledger.db import Ledger
-from pipeline.ledger.due import LongestWaits
+from pipeline.ledger.due import UNBOUNDED, LongestWaits
 from pipeline.ledger.lease import Lease
 from pipeline.ledger.states import CHARGED_ATTEMPTS, Attempt, State
 
@@ -47,7 +47,7 @@ class Limits:
     cap_run: int | None = None
     cap_day: int | None = None
     cap_month: int | None = None
-    longest: LongestWaits = LongestWaits()
+    longest: LongestWaits = UNBOUNDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +279,9 @@ def unconfirmed(
         leases.renew(conn, lease, now=now)
         _require_attempt(conn, batch_key, sequence)
         # A copy of the ledger has claims of processes that may be alive and know nothing of it.
-        freed = {"claim_fence": _b.c.claim_fence + 1, "claim_owner": None} if frm is State.RESERVED else {}
+        freed: dict[str, Any] = (
+            {"claim_fence": _b.c.claim_fence + 1, "claim_owner": None} if frm is State.RESERVED else {}
+        )
         batches.move(conn, batch_key, frm, State.UNCONFIRMED, now=now, reason=error, **freed)
         conn.execute(
             update(_a)

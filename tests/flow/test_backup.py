@@ -80,7 +80,8 @@ def test_every_intent_is_in_the_journal_before_it_is_sent_and_no_transaction_is(
     assert [(line.batch_key, line.sequence, line.rows, line.at) for line in intents] == [
         (a.batch_key, a.sequence, a.credits, a.reserved_at) for a in sent
     ]
-    assert [(line.batch_key, line.sequence) for line in lines if line.let_go] == [(a.batch_key, a.sequence) for a in sent]
+    let_go = [(line.batch_key, line.sequence) for line in lines if line.let_go]
+    assert let_go == [(a.batch_key, a.sequence) for a in sent]
     row = landed.row(lines[0].batch_key)
     assert lines[0].ends == (journal.hash_id(row.first_id), journal.hash_id(row.last_id))
     assert b"tx-" not in (landed.ws.archive / journal.NAME).read_bytes()
