@@ -253,7 +253,12 @@ BATCH_ATTEMPTS = Table(
     (
         _c("batch_key", "VARCHAR", "The batch", required=True),
         _c("attempt", "INTEGER", "From 1", required=True),
-        _c("state", "VARCHAR", "not_sent, refused, unconfirmed, submitted, completed, errored, absent…", required=True),
+        _c(
+            "state",
+            "VARCHAR",
+            "not_sent, refused, unconfirmed, submitted, completed, errored, absent, superseded…",
+            required=True,
+        ),
         _c(
             "reason",
             "VARCHAR",

@@ -54,4 +54,7 @@ def test_the_ledger_makes_no_other_move_between_sending_and_landing_but_a_person
     by_a_person_or_by_halves = {State.HELD, State.SPLIT, State.QUARANTINED}
     modelled = set(NEXT) - by_a_person_or_by_halves
     others = {(a, b) for a in modelled for b in NEXT[a] - by_a_person_or_by_halves} - moves
-    assert others == {(State.PLANNED, State.SUBMITTED)}, "a person's adopting of a planned batch"
+    adopting = (State.PLANNED, State.SUBMITTED)  # a planned batch, by a person
+    # Noted in the journal and not in the ledger: taken for released, as it would be a moment later.
+    put_back = (State.RESERVED, State.UNCONFIRMED)
+    assert others == {adopting, put_back}
