@@ -31,10 +31,10 @@ dev: $(READY)  ## Open the Dagster UI with daemon, sensors and the sandbox
 	@$(BIN)/enrich dev
 
 test: $(READY)  ## Pass all tests, on two processes: they wait more than they work
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-postgres: $(READY)  ## Pass the tests of ledger and steps with the ledger on a PostgreSQL server
-	@ENRICH_TEST_LEDGER=postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup tests/ledger tests/protocol tests/flow tests/journey/test_postgres.py
+	@ENRICH_TEST_LEDGER=postgresql $(BIN)/python -m pytest -n 2 --dist loadscope tests/ledger tests/protocol tests/flow tests/journey/test_postgres.py
 
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check .
@@ -46,7 +46,7 @@ format: $(READY)  ## Format the code
 	@$(BIN)/ruff check --fix .
 
 verify: $(READY)  ## Pass all tests, with none skipped
-	@ENRICH_NO_SKIPS=1 ENRICH_ALL_CRASHES=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	@ENRICH_NO_SKIPS=1 ENRICH_ALL_CRASHES=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 
 bench: $(READY)  ## Measure; the figures are in benchmarks/README.md
 	@$(BIN)/python benchmarks/throughput.py
