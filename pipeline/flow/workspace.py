@@ -29,6 +29,9 @@ from pipeline.ledger.states import State
 from pipeline.process import this_process
 from pipeline.settings import Settings
 
+AN_HOUR = 3_600.0
+"""No wait is taken for one of a wrong clock below this, however fast the sandbox's clock runs."""
+
 LONGEST_DISPATCH = 600.0
 """Seconds. `enrich run` gives its runs less time to start than the daemon beside it, whose notes it has to respect."""
 
@@ -112,7 +115,7 @@ def longest_waits(s: Settings) -> LongestWaits:
     """How far off each kind of moment can be that the ledger notes."""
     retry = s.scaled(max(s.backoff_base, s.backoff_max))
     probe = max(s.scaled(s.probe_seconds), s.scaled(s.backoff_base)) * 2**MOST_DOUBLINGS
-    return LongestWaits(retry, probe, max(s.dispatch_seconds, LONGEST_DISPATCH))
+    return LongestWaits(max(retry, AN_HOUR), max(probe, AN_HOUR), max(s.dispatch_seconds, LONGEST_DISPATCH))
 
 
 def open_workspace(settings: Settings) -> Workspace:

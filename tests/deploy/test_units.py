@@ -99,7 +99,11 @@ class Service:
         words = [self.port if word in PORTS else self._filled(word, own) for word in words]
         self.log = folder / f"{name}.log"
         with self.log.open("wb") as log:
-            self.child = subprocess.Popen(words, cwd=folder, env=kept | own, stdout=log, stderr=log)
+            # As under systemd: a shell ignores SIGINT for what it starts with `&`, and Dagster then SIGTERM as well.
+            self.child = subprocess.Popen(
+                words, cwd=folder, env=kept | own, stdout=log, stderr=log,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it takes no lock
+            )  # fmt: skip
 
     @staticmethod
     def _filled(word, environment):

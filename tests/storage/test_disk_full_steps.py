@@ -13,6 +13,7 @@ from pipeline.flow.holder_sync import sync_holders
 from pipeline.flow.inbox import ingest_files
 from pipeline.flow.planning import plan
 from pipeline.flow.publishing import publish_warehouse
+from pipeline.flow.recovering import recover
 from pipeline.flow.submitting import submit
 from pipeline.flow.watching import watch
 from pipeline.flow.workspace import open_workspace
@@ -49,7 +50,10 @@ class Work:
 
     def submit(self):
         report = submit(self.ws, self.client, self.keys(State.PLANNED))
-        return [*report.failed.values(), *report.skipped.values()]
+        recover(self.ws, self.client)
+        # Let go by the journal and not by the ledger, on whose disk nothing fitted: looked for until the grace is over.
+        unsettled = self.keys(State.RESERVED, State.SENDING, State.UNCONFIRMED)
+        return [*report.failed.values(), *report.skipped.values(), *unsettled]
 
     def watch(self):
         watch(self.ws, self.client)
