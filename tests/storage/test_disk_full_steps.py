@@ -92,9 +92,11 @@ def work_on(sandbox_for, bank_file):
 
     def make(disk):
         server = sandbox_for(name="api", time_scale=600)
-        # Claims that cannot be given up on a full disk run out quickly here; a minute in life.
+        # Claims that cannot be given up on a full disk run out quickly here; a minute in life. And where the journal
+        # took the letting go and the ledger did not, the attempt counts: after three a person decides.
         settings = Settings(
             data_dir=disk.folder / "data", base_url=server.url, time_scale=600, batch_size=20, claim_seconds=0.5,
+            max_attempts=20,
             _env_file=None,
         )  # fmt: skip
         ws = open_workspace(settings)
