@@ -33,6 +33,9 @@ NAME = "intents.jsonl"
 
 _NEVER = datetime.min  # noqa: DTZ901 - the ledger's times are naive UTC
 
+_LET_GO, _WITHHELD = b'"let_go": true', b'"let_go":false'
+"""As it is written, and taken back: of one length."""
+
 _TAIL = 1 << 16
 """Bytes that are searched for the end of the last whole line; a line has some 200."""
 
@@ -87,12 +90,30 @@ def note_intent(archive: Path, row: Any, sequence: int, *, at: datetime) -> None
     _append(archive, Line(at, row.batch_key, sequence, row.rows, ends))
 
 
-def note_let_go(archive: Path, batch_key: str, sequence: int, *, at: datetime) -> None:
+def note_let_go(archive: Path, batch_key: str, sequence: int, *, at: datetime) -> int:
     """Append that this intent's last byte goes out once the ledger has let it go, durably. Raises StorageError.
 
     A copy of the ledger of before that moment, put back, looks like a sender that died with nothing sent, but for this.
+    Returns the offset of the line, for `take_back`.
     """
-    _append(archive, Line(at, batch_key, sequence, let_go=True))
+    return _append(archive, Line(at, batch_key, sequence, let_go=True))
+
+
+def take_back(archive: Path, offset: int) -> None:
+    """Unsay a `note_let_go`: its sender lives, and has withheld the byte. Durably. Raises StorageError.
+
+    In place, at the same length, since it is a full disk that keeps the ledger from letting go: nothing more fits
+    there. The line is not cut off, as another process may have counted it as seen.
+    """
+    path = archive / NAME
+    with storage_errors("write", path), path.open("r+b") as stream:
+        stream.seek(offset)
+        place = stream.readline().find(_LET_GO)
+        if place >= 0:
+            stream.seek(offset + place)
+            stream.write(_WITHHELD)
+            stream.flush()
+            os.fsync(stream.fileno())
 
 
 def note_restore(archive: Path, backup_made: datetime, *, at: datetime) -> None:
@@ -100,21 +121,23 @@ def note_restore(archive: Path, backup_made: datetime, *, at: datetime) -> None:
     _append(archive, Line(at, restored=backup_made.isoformat(timespec="seconds")))
 
 
-def _append(archive: Path, line: Line) -> None:
+def _append(archive: Path, line: Line) -> int:
+    """Returns the offset at which the line begins."""
     path = archive / NAME
     with storage_errors("write", path):
         archive.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            is_new = not _cut_torn_line(descriptor)
-            data = msgspec.json.encode(line) + b"\n"
+            begins = _cut_torn_line(descriptor)
+            data = msgspec.json.encode(line).replace(b'"let_go":true', _LET_GO) + b"\n"
             if os.write(descriptor, data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        if is_new:
+        if not begins:
             fsync(archive)
+    return begins
 
 
 def _cut_torn_line(descriptor: int) -> int:

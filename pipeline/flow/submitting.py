@@ -7,6 +7,7 @@ by a guarded update, outcome recorded. What a failure means is decided by whethe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -232,10 +233,15 @@ def _post(ws: Workspace, client: ApiClient, turn: Turn, intent: Intent, body: by
     def release() -> None:
         nonlocal released
         point("submit.before_release")
-        journal.note_let_go(ws.archive, key, intent.sequence, at=ws.ledger.now())
+        noted = journal.note_let_go(ws.archive, key, intent.sequence, at=ws.ledger.now())
         point("submit.after_note")
         began = since_boot()
-        sending.release(ws.ledger, intent, turn.lease)
+        try:
+            sending.release(ws.ledger, intent, turn.lease)
+        except BaseException:  # a full disk, say: the byte is withheld, and three such disks must not hold the batch
+            with suppress(StorageError):  # then it is looked for until the grace is over
+                journal.take_back(ws.archive, noted)
+            raise
         turn.renewed_at(began)
         released = True
         point("submit.after_release")

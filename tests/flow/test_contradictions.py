@@ -11,10 +11,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pipeline.flow import journal
 from pipeline.flow.backing_up import backup
+from pipeline.flow.holder_sync import sync_holders
 from pipeline.flow.reconciling import reconcile
 from pipeline.flow.recovering import recover
 from pipeline.flow.restoring import restore
+from pipeline.flow.submitting import submit
 from pipeline.flow.sweeping import recover_senders
 from pipeline.flow.workspace import open_workspace
 from pipeline.ledger import batches
@@ -119,3 +122,45 @@ def test_a_copy_of_the_ledger_of_the_moment_of_a_reservation(steps_for, bank_fil
     steps.finish()
     assert books_of().summary().items_charged == 10
     steps.ws.ledger.close()
+
+
+@pytest.mark.sqlite
+def test_a_ledger_that_cannot_let_go_costs_no_attempt_and_no_grace_however_often(steps_for, bank_file):
+    """A full disk took the journal's line and not the ledger's commit: after three of them the batch was held."""
+    steps = steps_for(batch_size=10, max_attempts=3)
+    steps.ingest(bank_file(10))
+    (key,) = steps.plan()
+    sync_holders(steps.ws, steps.client)
+    with steps.ws.ledger.write() as conn:
+        conn.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE UPDATE ON batches WHEN NEW.state = 'sending'"
+            " BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
+        )
+    for _ in range(5):
+        with pytest.raises(Exception, match="full"):
+            submit(steps.ws, steps.client, [key])
+        assert submit(steps.ws, steps.client, []).recovered == 1
+        assert (steps.row(key).state, steps.row(key).attempts) == (State.PLANNED, 0)
+    assert not any(line.let_go for _, line in journal.read(steps.ws.archive)[0])
+    with steps.ws.ledger.write() as conn:
+        conn.exec_driver_sql("DROP TRIGGER full")
+    assert list(submit(steps.ws, steps.client, [key]).submitted) == [key]
+    assert [line.let_go for _, line in journal.read(steps.ws.archive)[0]][-1]
+    steps.finish()
+    assert steps.check()["enriched"] == 10
+    assert set(map(tuple, steps.reasons().values())) == {("first",)}
+
+
+def test_taking_a_line_back_leaves_the_others_and_every_offset_as_they_were(tmp_path):
+    for n in (1, 2, 3):
+        offset = journal.note_let_go(tmp_path, f"0000000{n}-00000000", 1, at=utc_now())
+        if n == 2:
+            second = offset
+    before, end = journal.read(tmp_path)
+    journal.take_back(tmp_path, second)
+    after, same_end = journal.read(tmp_path)
+    assert end == same_end
+    assert [offset for offset, _ in after] == [offset for offset, _ in before]
+    assert [line.let_go for _, line in after] == [True, False, True]
+    journal.take_back(tmp_path, second)
+    assert journal.read(tmp_path)[0] == after

@@ -13,7 +13,6 @@ from pipeline.flow.holder_sync import sync_holders
 from pipeline.flow.inbox import ingest_files
 from pipeline.flow.planning import plan
 from pipeline.flow.publishing import publish_warehouse
-from pipeline.flow.recovering import recover
 from pipeline.flow.submitting import submit
 from pipeline.flow.watching import watch
 from pipeline.flow.workspace import open_workspace
@@ -50,10 +49,7 @@ class Work:
 
     def submit(self):
         report = submit(self.ws, self.client, self.keys(State.PLANNED))
-        recover(self.ws, self.client)
-        # Let go by the journal and not by the ledger, on whose disk nothing fitted: looked for until the grace is over.
-        unsettled = self.keys(State.RESERVED, State.SENDING, State.UNCONFIRMED)
-        return [*report.failed.values(), *report.skipped.values(), *unsettled]
+        return [*report.failed.values(), *report.skipped.values()]
 
     def watch(self):
         watch(self.ws, self.client)
@@ -92,11 +88,9 @@ def work_on(sandbox_for, bank_file):
 
     def make(disk):
         server = sandbox_for(name="api", time_scale=600)
-        # Claims that cannot be given up on a full disk run out quickly here; a minute in life. And where the journal
-        # took the letting go and the ledger did not, the attempt counts: after three a person decides.
+        # Claims that cannot be given up on a full disk run out quickly here; a minute in life.
         settings = Settings(
             data_dir=disk.folder / "data", base_url=server.url, time_scale=600, batch_size=20, claim_seconds=0.5,
-            max_attempts=20,
             _env_file=None,
         )  # fmt: skip
         ws = open_workspace(settings)
