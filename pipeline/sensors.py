@@ -133,7 +133,8 @@ def _dispatched(ws: Workspace, instance: dg.DagsterInstance, job: str, keys: Seq
     description=(
         "Asks for the batches that ended. Webhook events come first: each is a hint to look at one batch. Then one list"
         " call watches all open ones: every 15 s without webhooks or when one was missed, every 2 min while each end"
-        " comes by webhook, every 5 min when only overdue ones are open. A tick ends within 20 s and the next goes on."
+        " comes by webhook, every 5 min when only overdue ones are open. A tick begins no lookup after 15 s;"
+        " the next goes on."
     ),
 )
 def completions(context: dg.SensorEvaluationContext, enrich: Enrich) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -188,7 +189,9 @@ def look(ws: Workspace, client: ApiClient, *, until: float | None = None, everyt
             seen.progressed += report.progressed
             seen.left += report.left
             strangers += report.strangers
-    if everything or strangers:  # a stranger may be the batch whose answer was lost
+    # A stranger may be the batch whose answer was lost. Where there was no time for all open ones the next tick, which
+    # comes at once, has none left to look for the lost ones either, until it has.
+    if (everything or strangers) and not seen.left:
         try:
             recover(ws, client)
         except EnrichError as error:

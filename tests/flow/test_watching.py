@@ -14,6 +14,7 @@ from pipeline.flow.watching import take_events, watch
 from pipeline.ledger import inbox
 from pipeline.ledger.inbox import Event
 from pipeline.ledger.states import State
+from pipeline.sensors import look
 
 GET = "GET /v3/batches/{id}"
 DONE = "batches.completed"
@@ -214,3 +215,19 @@ def test_webhooks_are_healthy_as_long_as_each_of_the_latest_ends_had_its_event(s
 def test_overdue_ones_alone_are_looked_at_slowly(sent):
     steps = sent(1, faults=SLOW, overdue_after=0.001)
     assert poll_seconds(steps.ws) == 300 / steps.ws.settings.speed
+
+
+def test_where_there_was_no_time_for_the_open_ones_the_lost_ones_are_looked_for_by_a_later_look(steps_for, bank_file):
+    steps = steps_for(batch_size=5, faults=[{"call": "POST /v3/batches", "nth": [3], "do": "drop", "when": "after"}])
+    steps.ingest(bank_file(15))
+    steps.plan()
+    steps.submit()
+    (lost,) = steps.keys(State.UNCONFIRMED)
+    until_ended(steps)
+    assert look(steps.ws, steps.client, until=time.monotonic() - 1).left == 1
+    assert steps.keys(State.UNCONFIRMED) == [lost]
+    end = time.monotonic() + 20
+    while steps.keys(State.UNCONFIRMED):  # the one that was left first, and then the lost one
+        assert time.monotonic() < end
+        assert look(steps.ws, steps.client).left == 0
+    assert len(steps.keys(State.COMPLETED)) >= 2
