@@ -13,6 +13,7 @@ from pipeline.flow.holder_sync import sync_holders
 from pipeline.flow.inbox import ingest_files
 from pipeline.flow.planning import plan
 from pipeline.flow.publishing import publish_warehouse
+from pipeline.flow.recovering import recover
 from pipeline.flow.submitting import submit
 from pipeline.flow.watching import watch
 from pipeline.flow.workspace import open_workspace
@@ -49,7 +50,11 @@ class Work:
 
     def submit(self):
         report = submit(self.ws, self.client, self.keys(State.PLANNED))
-        return [*report.failed.values(), *report.skipped.values()]
+        recover(self.ws, self.client)
+        # The disk was full when a withheld byte, or an answer, was to be recorded: planned again by the look above, or
+        # found in the list, as in life.
+        unsettled = self.keys(State.PLANNED, State.RESERVED, State.SENDING, State.UNCONFIRMED)
+        return [*report.failed.values(), *report.skipped.values(), *unsettled]
 
     def watch(self):
         watch(self.ws, self.client)
