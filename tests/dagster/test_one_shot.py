@@ -7,8 +7,10 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 import assets.plan
@@ -27,6 +29,22 @@ def test_ctrl_c_inside_a_step_ends_the_run(project_for, bank_file, monkeypatch):
     shot = OneShot(project.instance, project.resource)
     assert shot.ingest([bank_file(5)], None)
     monkeypatch.setattr(assets.plan, "plan", lambda *_args, **_given: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        shot.plan()
+
+
+def test_ctrl_c_that_is_swallowed_inside_a_step_ends_the_run_too(project_for, bank_file, monkeypatch):
+    """As in a callback of a weak reference, where Python ignores what Dagster's handler raises."""
+    project, real = project_for(), assets.plan.plan
+
+    def swallowing(*args, **given):
+        with suppress(dg.DagsterExecutionInterruptedError):
+            signal.raise_signal(signal.SIGINT)
+        return real(*args, **given)
+
+    shot = OneShot(project.instance, project.resource)
+    assert shot.ingest([bank_file(5)], None)
+    monkeypatch.setattr(assets.plan, "plan", swallowing)
     with pytest.raises(KeyboardInterrupt):
         shot.plan()
 
