@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import dagster as dg
 
 from pipeline.flow.publishing import PublishReport, publish_warehouse
+from pipeline.ledger import api_calls
+from pipeline.ledger.api_calls import Calls
 from pipeline.resources import Enrich
 from pipeline.runs import known_troubles, mark_run
 
@@ -44,8 +46,10 @@ def warehouse(
     mark_run(context)
     with known_troubles(), enrich.workspace() as ws:
         report = publish_warehouse(ws)
+        with ws.ledger.read() as conn:
+            calls = api_calls.counted(conn)
     if not report.violations:
-        yield dg.MaterializeResult(asset_key="warehouse", metadata=_metadata(report))
+        yield dg.MaterializeResult(asset_key="warehouse", metadata=_metadata(report, calls))
     yield dg.AssetCheckResult(
         check_name="identity",
         asset_key="warehouse",
@@ -61,5 +65,14 @@ def warehouse(
         )
 
 
-def _metadata(report: PublishReport) -> dict[str, int | float | str]:
-    return {"revision": report.revision, "seconds": round(report.seconds, 3), "path": str(report.path), **report.counts}
+def _metadata(report: PublishReport, calls: Calls) -> dict[str, int | float | str]:
+    metadata: dict[str, int | float | str] = {
+        "revision": report.revision,
+        "seconds": round(report.seconds, 3),
+        "path": str(report.path),
+        **report.counts,
+        "api_calls": calls.total,
+    }
+    if calls.per_landed is not None:
+        metadata["api_calls_per_landed_batch"] = round(calls.per_landed, 2)
+    return metadata

@@ -4,12 +4,14 @@ Edge: may import Dagster. The settings come from the environment; tests and the 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import dagster as dg
 
 from pipeline.api.client import ApiClient
 from pipeline.flow.workspace import Workspace, open_workspace
+from pipeline.ledger import api_calls
+from pipeline.ledger.db import LedgerError
 from pipeline.local_api import api_url
 from pipeline.settings import Settings, load_settings
 
@@ -50,7 +52,11 @@ class EnrichResource:
             rate_share=s.rate_limit_share,
             time_scale=s.speed,
         ) as client:
-            yield client
+            try:
+                yield client
+            finally:
+                with suppress(LedgerError):  # a count: no reason to fail what was done, nor to hide why it failed
+                    api_calls.add(ws.ledger, client.calls)
 
 
 Enrich = dg.ResourceParam[EnrichResource]

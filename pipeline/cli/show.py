@@ -80,6 +80,9 @@ def status(report: Status) -> None:
         f" {_of(money.this_month, money.cap_month)}) · of unknown fate: {money.at_risk:,} · for batches in error:"
         f" {money.for_nothing:,} · in the bucket: {money.in_bucket:,}"
     )
+    if report.api_calls_per_landed_batch is not None:
+        per_batch = f"{report.api_calls_per_landed_batch:.1f} for each landed batch, account holders aside"
+        say(f"API calls: {report.api_calls:,} ({per_batch})")
     for line in report.needs:
         say(f"[yellow]![/] {escape(line)}")
     for line in report.next_steps:

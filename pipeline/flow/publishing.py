@@ -86,7 +86,12 @@ def _read(ws: Workspace) -> _Read:
         revision = manifest.revision(conn)
         live = manifest.live(conn)
         states = {row.batch_key: State(row.state) for row in conn.execute(select(b.c.batch_key, b.c.state))}
-        ledger = {"batches": _batches(conn), "batch_attempts": _attempts(conn), "account_holders": _holders(conn)}
+        ledger = {
+            "batches": _batches(conn),
+            "batch_attempts": _attempts(conn),
+            "account_holders": _holders(conn),
+            "api_calls": _calls(conn),
+        }
         sources = [SourceCount(row.file_id, row.name, row.records) for row in conn.execute(select(schema.source_files))]
         batch_rows = list(conn.execute(select(b).order_by(b.c.plan_seq)))
         unverified = list(
@@ -182,3 +187,9 @@ def _holders(conn: Connection) -> pl.DataFrame:
     names = [h.c[name] for name in tables.ACCOUNT_HOLDERS.names]
     rows = conn.execute(select(*names).order_by(h.c.account_holder_id))
     return _frame(tables.ACCOUNT_HOLDERS, [tuple(row) for row in rows])
+
+
+def _calls(conn: Connection) -> pl.DataFrame:
+    c = schema.api_calls
+    rows = conn.execute(select(c.c.day, c.c.call, c.c.calls).order_by(c.c.day, c.c.call))
+    return _frame(tables.API_CALLS, [tuple(row) for row in rows])

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from pipeline.flow.health import health
 from pipeline.flow.progress import progress
 from pipeline.flow.workspace import Workspace
-from pipeline.ledger import batches, circuit, holders, manifest, schema, sending
+from pipeline.ledger import api_calls, batches, circuit, holders, manifest, schema, sending
 from pipeline.ledger import credits as bucket
 from pipeline.ledger.due import is_due
 from pipeline.ledger.states import IN_FLIGHT, ROW_STATE, Attempt, State
@@ -52,6 +52,9 @@ class Status:
     credits_spent: int
     credits_level: int
     spending: Spending
+    api_calls: int
+    api_calls_per_landed_batch: float | None
+    """Without those that create account holders, which come once for each holder."""
     needs: list[str]
     next_steps: list[str]
     needs_person: bool
@@ -64,7 +67,7 @@ class Status:
 def read_status(ws: Workspace) -> Status:
     """Read it all. Costs a few milliseconds: counts come from the manifest and the ledger, not from the rows."""
     by_state = batches.counts_by_state(ws.ledger)
-    spending = _spending(ws)
+    spending, calls = _spending(ws), _calls(ws)
     head = manifest.head(ws.ledger)
     needs = _needs(ws, spending)
     b = schema.batches
@@ -80,6 +83,8 @@ def read_status(ws: Workspace) -> Status:
         credits_spent=spending.spent,
         credits_level=spending.in_bucket,
         spending=spending,
+        api_calls=calls.total,
+        api_calls_per_landed_batch=calls.per_landed,
         needs=needs,
         next_steps=_next(ws),
         needs_person=bool(needs),
@@ -101,6 +106,11 @@ def _spending(ws: Workspace) -> Spending:
             cap_day=ws.settings.spend_cap_day,
             cap_month=ws.settings.spend_cap_month,
         )
+
+
+def _calls(ws: Workspace) -> api_calls.Calls:
+    with ws.ledger.read() as conn:
+        return api_calls.counted(conn)
 
 
 def rows_by_state(ws: Workspace) -> dict[str, int]:

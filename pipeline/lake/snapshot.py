@@ -32,7 +32,7 @@ class Snapshot:
     `files`: kind (`raw_transactions`, `rejected_rows`, `waiting`, `transactions`, `intermediaries`) to absolute Parquet
     paths; a kind without files may be left out. `plans`: plan files of batches that have not landed, each with the
     state that its rows are in: `in_flight`, `held` or `quarantined`. `ledger`: `batches`, `batch_attempts` and
-    `account_holders`, each with exactly the columns of `tables.LEDGER_TABLES`.
+    `account_holders`, `api_calls`, each with exactly the columns of `tables.LEDGER_TABLES`.
     """
 
     revision: int

@@ -293,4 +293,14 @@ ACCOUNT_HOLDERS = Table(
     ),
 )
 
-LEDGER_TABLES = {table.name: table for table in (BATCHES, BATCH_ATTEMPTS, ACCOUNT_HOLDERS)}
+API_CALLS = Table(
+    "api_calls",
+    "One row per day and kind of request: how many were made to the API",
+    (
+        _c("day", "DATE", "Day (UTC)", required=True),
+        _c("call", "VARCHAR", "Method and route, such as GET /v3/batches/{id}", required=True),
+        _c("calls", "BIGINT", "Requests, repeats included", required=True),
+    ),
+)
+
+LEDGER_TABLES = {table.name: table for table in (BATCHES, BATCH_ATTEMPTS, ACCOUNT_HOLDERS, API_CALLS)}

@@ -213,12 +213,12 @@ def _begin_sqlite(conn: Connection) -> None:
     conn.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
-def migrate(url: str) -> None:
+def migrate(url: str, *, to: str = "head") -> None:
     """Create the tables, or bring them up to date. Alone with the file, or on PostgreSQL by the advisory lock."""
     config = Config()
     config.set_main_option("script_location", str(resources.files("pipeline.ledger") / "migrations"))
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def self_check(conn: Connection) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Float,
     ForeignKey,
@@ -148,6 +149,8 @@ attempts = Table(
     Column("vendor_batch_id", String, unique=True),
     Column("request_id", String),
     Column("error", String),
+    # Each look of the sensor asks for the batches that ended last.
+    Index("attempts_finished", "finished_at"),
 )
 
 documents = Table(
@@ -268,6 +271,14 @@ alerts = Table(
     Column("told_at", DateTime),
     Column("cleared_at", DateTime),
     Column("text", String, nullable=False),
+)
+
+api_calls = Table(
+    "api_calls",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("call", String, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
 )
 
 ALL_TABLES = tuple(metadata.sorted_tables)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from pipeline.lake.warehouse import query
 from pipeline.ledger import batches, manifest
 from pipeline.ledger.states import State
 
@@ -111,6 +112,26 @@ def test_publish_yields_the_identity_check_and_the_operators_checks(project_for,
     (event,) = events(project, "warehouse")
     assert event.metadata["in_flight"].value == 10
     assert (project.ws.home / "warehouse.duckdb").exists()
+
+
+def test_each_call_to_the_api_is_counted_and_the_warehouse_says_how_many_a_batch_takes(project_for, bank_file):
+    project = project_for()
+    keys = project.planned(bank_file(30))
+    project.run("account_holder_sync")
+    project.run("submit", keys)
+    project.wait()
+    project.run("collect", keys)
+    assert project.run("publish").success
+    rows = query(project.ws.home, "SELECT call, sum(calls) FROM api_calls GROUP BY ALL").rows
+    assert dict(rows) == {
+        "POST /v3/account_holders": 3,
+        "GET /v3/batches": 1,  # the newest of the list, before the first submission
+        "POST /v3/batches": 3,
+        "GET /v3/batches/{id}/results": 3,
+    }
+    (event,) = events(project, "warehouse")
+    assert event.metadata["api_calls"].value == 10
+    assert event.metadata["api_calls_per_landed_batch"].value == 2.33
 
 
 def test_damage_fails_the_check_and_the_run_and_publishes_nothing(project_for, bank_file):
