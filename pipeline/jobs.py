@@ -110,7 +110,7 @@ def ingest_schedule(context: dg.ScheduleEvaluationContext, enrich: Enrich) -> dg
 
 
 plan_schedule = dg.ScheduleDefinition(
-    name="daily_flush",
+    name="plan_schedule",
     job=plan_job,
     cron_schedule="0 2 * * *",
     run_config={"ops": {"batch_plan": {"config": {"flush": True}}}},
