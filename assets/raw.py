@@ -5,7 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+from pipeline.columns import column_schema
 from pipeline.flow.inbox import Ingestion, ingest_files, ingest_inbox
+from pipeline.lake.tables import RAW_TRANSACTIONS
 from pipeline.resources import Enrich
 from pipeline.runs import known_troubles, mark_run
 
@@ -25,6 +27,7 @@ class IngestConfig(dg.Config):
         "Every accepted record of every bank file, with an id of its own. Records that cannot be accepted are in"
         " `rejected_rows` with file, record number and every reason: accepted + rejected = records in the file."
     ),
+    metadata=column_schema(RAW_TRANSACTIONS),
 )
 def raw_transactions(context: dg.AssetExecutionContext, config: IngestConfig, enrich: Enrich) -> dg.MaterializeResult:  # type: ignore[type-arg]
     mark_run(context)

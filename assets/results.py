@@ -5,9 +5,11 @@ from typing import Any
 
 import dagster as dg
 
+from pipeline.columns import column_schema
 from pipeline.crashpoints import point
 from pipeline.flow.collecting import CollectReport, Landed, collect
 from pipeline.flow.workspace import Workspace
+from pipeline.lake.tables import FILE_TABLES
 from pipeline.ledger import batches as ledger_batches
 from pipeline.ledger.states import State
 from pipeline.partitions import LANDED_ASSETS, batches, landed_events, settled_metadata
@@ -31,6 +33,7 @@ def _spec(name: str) -> dg.AssetSpec:
         kinds={"api"} if name == "batch_results" else {"polars", "parquet"},
         owners=["team:data-engineering"],
         description=_DESCRIPTIONS[name],
+        metadata=column_schema(FILE_TABLES[name]) if name in FILE_TABLES else None,
     )
 
 
@@ -83,6 +86,7 @@ def landed_metadata(landed: Landed) -> dict[str, Any]:
         "seconds": round(landed.seconds, 2),
         "enriched": landed.counts.get("enriched", 0),
         "item_errors": landed.counts.get("item_error", 0),
+        "error_share": round(landed.counts.get("item_error", 0) / landed.rows, 4) if landed.rows else 0.0,
         "intermediaries": landed.intermediaries,
         "response_bytes": landed.response_bytes,
         "problems": len(landed.problems),

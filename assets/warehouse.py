@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from pipeline.columns import list_of
 from pipeline.flow.publishing import PublishReport, publish_warehouse
+from pipeline.lake.views import PUBLISHED
 from pipeline.ledger import api_calls
 from pipeline.ledger.api_calls import Calls
 from pipeline.resources import Enrich
@@ -24,7 +26,7 @@ from pipeline.runs import known_troubles, mark_run
             description=(
                 "What analysts open: `warehouse.duckdb`, replaced as a whole and read-only, so readers neither block it"
                 " nor are blocked."
-                " Start with `transactions`, one row per accepted transaction whatever is still under way."
+                " Its tables, each column with a comment of its own:\n\n" + list_of(PUBLISHED)
             ),
         )
     ],

@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 EDGE = {
-    "pipeline.alert_sensor", "pipeline.cli", "pipeline.definitions", "pipeline.instance", "pipeline.jobs",
-    "pipeline.one_shot", "pipeline.operator_jobs",
+    "pipeline.alert_sensor", "pipeline.cli", "pipeline.columns", "pipeline.definitions", "pipeline.instance",
+    "pipeline.jobs", "pipeline.one_shot", "pipeline.operator_jobs",
     "pipeline.partitions", "pipeline.resources", "pipeline.retiring", "pipeline.runs", "pipeline.sensors", "assets",
 }  # fmt: skip
 """Only these may import dagster."""

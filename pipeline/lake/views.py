@@ -9,7 +9,15 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-from pipeline.lake.tables import Column, Table
+from pipeline.lake.tables import (
+    INTERMEDIARIES,
+    LEDGER_TABLES,
+    RAW_TRANSACTIONS,
+    REJECTED_ROWS,
+    TRANSACTIONS,
+    Column,
+    Table,
+)
 
 ENTITIES = Table(
     "entities",
@@ -117,6 +125,13 @@ VIEWS = {
     for table in (ENTITIES, TRANSACTION_STATES, SPEND_BY_CATEGORY, TOP_MERCHANTS, WHAT_WENT_WRONG, PUBLICATION)
 }
 """Computed views by name, in the order in which they are made."""
+
+PUBLISHED = (
+    *(TRANSACTIONS, INTERMEDIARIES, RAW_TRANSACTIONS, REJECTED_ROWS),
+    *VIEWS.values(),
+    *LEDGER_TABLES.values(),
+)
+"""All that an analyst finds in the warehouse, in the order in which a person should look at it."""
 
 
 @cache

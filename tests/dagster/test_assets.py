@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from pipeline.definitions import defs
+from pipeline.lake.tables import FILE_TABLES
 from pipeline.lake.warehouse import query
 from pipeline.ledger import batches, manifest
 from pipeline.ledger.states import State
@@ -160,3 +162,14 @@ def test_no_text_of_a_transaction_gets_into_the_event_log(project_for, bank_file
     assert len(runs) == 4
     for secret in ("BLUE BOTTLE", "NETFLIX", "Netflix", "ACME", "TESCO", "sandbox-key"):
         assert secret not in logged
+
+
+def test_the_ui_knows_each_column_and_what_it_means():
+    specs = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+    for name in ("raw_transactions", "transactions", "intermediaries"):
+        shown = specs[name].metadata["dagster/column_schema"].columns
+        declared = [(c.name, c.type, c.comment) for c in FILE_TABLES[name].columns]
+        assert [(c.name, c.type, c.description) for c in shown] == declared
+    described = specs["warehouse"].description
+    assert "- `transactions`: Start here." in described
+    assert "- `api_calls`:" in described

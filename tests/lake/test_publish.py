@@ -24,14 +24,7 @@ from pipeline.lake.publish import publish
 from pipeline.lake.warehouse import current, query
 
 KEEP = timedelta(days=3)
-PUBLISHED = {
-    **tables.LEDGER_TABLES,
-    **{
-        table.name: table
-        for table in (tables.TRANSACTIONS, tables.INTERMEDIARIES, tables.RAW_TRANSACTIONS, tables.REJECTED_ROWS)
-    },
-    **views.VIEWS,
-}
+PUBLISHED = {table.name: table for table in views.PUBLISHED}
 
 
 def _versions(home: Path) -> list[str]:
