@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+from sqlalchemy.exc import IntegrityError
 
 from pipeline.flow.progress import progress
 from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches as ledger_batches
+from pipeline.ledger.db import chunks
 
 BATCHES = "batches"
+_TRIES = 5
 batches = dg.DynamicPartitionsDefinition(name=BATCHES)
 
 LANDED_ASSETS = ("batch_results", "transactions", "intermediaries")
@@ -19,11 +22,22 @@ LANDED_ASSETS = ("batch_results", "transactions", "intermediaries")
 
 
 def ensure_partitions(instance: dg.DagsterInstance, keys: Iterable[str]) -> list[str]:
-    """Add the keys that are no partition yet, in bulk (1,000 keys take 20 ms), and return them."""
-    existing = set(instance.get_dynamic_partitions(BATCHES))
-    new = [key for key in keys if key not in existing]
-    if new:
-        instance.add_dynamic_partitions(BATCHES, new)
+    """Add the keys that are no partition yet, in bulk (1,000 keys take 20 ms), and return them.
+
+    A run and a sensor may add the same ones at once: Dagster looks first and then inserts.
+    """
+    wanted = list(dict.fromkeys(keys))
+    existing = set(instance.get_dynamic_partitions(BATCHES)) if wanted else set()
+    new = [key for key in wanted if key not in existing]
+    for some in chunks(new):
+        for again in range(_TRIES):
+            try:
+                instance.add_dynamic_partitions(BATCHES, some)
+            except IntegrityError:
+                if again + 1 == _TRIES:
+                    raise
+            else:
+                break
     return new
 
 
