@@ -65,6 +65,14 @@ def _copy_events(folder: Path, model: str, keys: list[str]) -> None:
         )
 
 
+def finish_retirement(folder: Path, *, keep: list[str]) -> None:
+    """Take out all other partitions, as many nights would."""
+    path = folder / ".dagster" / "storage" / "history" / "runs" / "index.db"
+    with sqlite3.connect(path) as con:
+        marks = ", ".join("?" * len(keep))
+        con.execute(f"DELETE FROM dynamic_partitions WHERE partition NOT IN ({marks})", keep)
+
+
 def finish_times(state: Path) -> dict[str, datetime]:
     """When each batch of the sandbox ended (naive UTC), by its id."""
     with sqlite3.connect(f"file:{next(state.glob('*.sqlite'))}?mode=ro", uri=True) as con:
