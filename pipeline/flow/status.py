@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
 from pipeline.flow.health import health
 from pipeline.flow.progress import progress
@@ -115,17 +115,18 @@ def _calls(ws: Workspace) -> api_calls.Calls:
 
 def rows_by_state(ws: Workspace) -> dict[str, int]:
     """Accepted rows by the state that `transactions` shows, from the manifest's counts; item errors count as landed."""
+    f, b = schema.manifest_files, schema.batches
+    state = case((f.c.kind == "plan", b.c.state), else_=f.c.kind)
+    query = (
+        select(state, func.sum(f.c.rows))
+        .join_from(f, b, f.c.batch_key == b.c.batch_key, isouter=True)
+        .where(f.c.removed_revision.is_(None), f.c.kind.in_(["waiting", "plan", "transactions"]))
+        .group_by(state)
+    )
+    names = {"waiting": "waiting", "transactions": "landed"}
     counts: Counter[str] = Counter()
-    with ws.ledger.read() as conn:
-        live = manifest.live(conn, "waiting", "plan", "transactions")
-    states = {row.batch_key: row.state for row in batches.in_states(ws.ledger, *State)}
-    for row in live:
-        if row.kind == "waiting":
-            counts["waiting"] += row.rows
-        elif row.kind == "transactions":
-            counts["landed"] += row.rows
-        else:
-            counts[ROW_STATE.get(State(states[row.batch_key]), IN_FLIGHT)] += row.rows
+    for what, rows in ws.ledger.rows(query):
+        counts[names.get(what) or ROW_STATE.get(State(what), IN_FLIGHT)] += int(rows)
     return dict(counts)
 
 

@@ -76,6 +76,18 @@ def test_status_names_what_is_at_risk_and_what_happens_when(lost):
     assert not report.needs_person
 
 
+def test_status_counts_rows_by_the_states_that_the_tables_show(steps_for, bank_file):
+    steps = steps_for(batch_size=10)
+    steps.ingest(bank_file(20))
+    _, second = steps.plan()
+    ledger_operating.hold(steps.ws.ledger, second, who="a person", why="")
+    steps.finish()
+    steps.ingest(bank_file(4, name="b.csv", start=20))
+    steps.plan()
+    steps.ingest(bank_file(3, name="c.csv", start=24))
+    assert read_status(steps.ws).rows_by_state == {"landed": 10, "held": 10, "in_flight": 4, "waiting": 3}
+
+
 def test_status_names_a_cap_that_stops_everything(steps_for, bank_file):
     steps = steps_for(spend_cap_day=5)
     steps.ingest(bank_file(6))
