@@ -24,7 +24,10 @@ from pipeline.sandbox.config import SandboxConfig
 from pipeline.sandbox.process import SandboxProcess
 
 WAIT = 240
-"""Most seconds for one step of the daemon. It takes 5 to 15 of them, and once more than 90 beside other loads: sensors tick every 5 s, a run takes 2 s to start."""
+"""Most seconds for one step of the daemon, which takes 5 to 15: sensors tick every 5 s, a run takes 2 s to start.
+
+90 were too few beside other loads.
+"""
 
 DEATHS = (
     ("submit", "submit.before_release"),  # before the POST is complete
