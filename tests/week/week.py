@@ -42,7 +42,7 @@ from pipeline.sandbox.books import Books
 from pipeline.sandbox.process import SandboxProcess
 from pipeline.settings import Settings
 
-DRAIN_SECONDS = 420
+DRAIN_SECONDS = 900
 """Until everything is done after the last day; else it is told as a failure."""
 
 
