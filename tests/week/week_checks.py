@@ -177,15 +177,17 @@ def _events(ws: Workspace, books: Books) -> list[str]:
 
 
 def _partitions(ws: Workspace, place: Place) -> list[str]:
-    """Each batch that has not been retired is a partition, and Dagster was told of it."""
+    """Each batch that was sent or has landed, and has not been retired, is a partition, and Dagster was told of it."""
     late = [*batches.unreported(ws.ledger), *batches.unreported_submissions(ws.ledger)]
     found = [f"Dagster was not told of {len(late)} batches"] if late else []
     old = settled_before(ws, days=ws.settings.keep_partitions_days)
-    keys = {row.batch_key for row in ws.ledger.rows(select(schema.batches))}
+    rows = ws.ledger.rows(select(schema.batches))
+    keys = {row.batch_key for row in rows}
+    done = {row.batch_key for row in rows if row.state in {State.LANDED, State.SPLIT} or row.vendor_batch_id}
     with open_instance(place.folder) as instance:
         partitions = set(instance.get_dynamic_partitions(BATCHES))
-    if not keys - old <= partitions <= keys:
-        found.append(f"{len(keys - old - partitions)} batches are no partition, {len(partitions - keys)} are no batch")
+    if not done - old <= partitions <= keys:
+        found.append(f"{len(done - old - partitions)} batches are no partition, {len(partitions - keys)} are no batch")
     return found
 
 
