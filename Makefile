@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-postgres lint format verify bench torture reliability lock clean
+.PHONY: help setup demo dev test test-postgres lint format verify bench torture week reliability lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ bench: $(READY)  ## Measure; the figures are in benchmarks/README.md
 
 torture: $(READY)  ## Kill N processes at random moments and check every invariant (N=1000)
 	@$(BIN)/python tests/crash/torture.py $(or $(N),1000) $(if $(SEED),--seed $(SEED))
+
+week: $(READY)  ## Live a week in compressed time and check everything twice a day (MINUTES=6)
+	@$(BIN)/python tests/week/week.py --minutes $(or $(MINUTES),6) $(if $(SEED),--seed $(SEED))
 
 reliability: $(READY)  ## Write benchmarks/reliability.md from the crash and fault matrices
 	@ENRICH_ALL_CRASHES=1 ENRICH_RELIABILITY=$(VENV)/reliability.json $(BIN)/python -m pytest -q tests/flow/test_fault_matrix.py tests/crash/test_crash_matrix.py

@@ -50,3 +50,14 @@ def ranges(ready: Iterable[str], partitions: Sequence[str], *, limit: int = MAX_
             found.append([key])
         previous = index
     return found
+
+
+def keys_of(spans: Iterable[tuple[str, str]], partitions: Sequence[str]) -> set[str]:
+    """The keys of ranges, (first, last) each. A range of which an end is no partition any more has none."""
+    at = {key: index for index, key in enumerate(partitions)}
+    return {
+        key
+        for first, last in spans
+        if first in at and last in at
+        for key in partitions[at[first] : at[last] + 1]
+    }  # fmt: skip

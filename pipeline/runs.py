@@ -19,6 +19,10 @@ PROCESS_TAG = ".dagster/enrich-process"  # hidden in the UI by its prefix
 SESSION_TAG = "enrich/session"
 """One `enrich run` is many runs; spending caps per run count them as one by this tag."""
 
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+PARTITION = "dagster/partition"
+
 CONCERNS_ALL = "concerns_all"
 """Metadata of a failure that the next run would meet as well, such as a full disk."""
 
@@ -36,6 +40,10 @@ _PENDING = [
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
 ]
+
+
+_TO_START = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
+"""Without NOT_STARTED: one that is killed there stays so for ever. STARTING ends by `start_timeout_seconds`."""
 
 
 def mark_run(context: Any) -> None:
@@ -62,6 +70,17 @@ def reap_dead_runs(instance: dg.DagsterInstance) -> list[str]:
 def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
     """Whether a run of this job waits or works: one at a time is enough for the unpartitioned ones."""
     return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_PENDING)) > 0
+
+
+def to_start(instance: dg.DagsterInstance, job: str) -> list[tuple[str, str]]:
+    """First and last partition of each run of this job that waits in the queue, or whose process is just starting."""
+    found = []
+    for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=_TO_START)):
+        one = run.tags.get(PARTITION)
+        first, last = run.tags.get(RANGE_START, one), run.tags.get(RANGE_END, one)
+        if first is not None and last is not None:
+            found.append((first, last))
+    return found
 
 
 def _is_inherited(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

@@ -42,7 +42,11 @@ Wait = Annotated[float, Field(ge=0, le=2_592_000)]
 Timeout = Annotated[float, Field(gt=0, le=3_600)]
 """Seconds, an hour at most: on a clock a hundred times slower poll(2) still takes it as milliseconds."""
 
-Days = Annotated[float, Field(ge=1, le=36_500)]
+Days = Annotated[float, Field(ge=0.001, le=36_500)]
+"""86 s at least, for a week in compressed time: longer than a check takes to read the files that it has listed."""
+
+Hours = Annotated[float, Field(ge=0.02, le=876_000)]
+"""72 s at least: a session that has just resolved the link needs a moment (`lake.publish`)."""
 
 
 class Settings(BaseSettings):
@@ -118,6 +122,9 @@ class Settings(BaseSettings):
     # -- what is kept -------------------------------------------------------------------------------------------
     keep_replaced_days: Days = Field(
         7, description="Replaced Parquet files stay that long: a session that is open on them reads on."
+    )
+    keep_warehouse_hours: Hours = Field(
+        12, description="Replaced versions of the warehouse stay that long, and the files that they read."
     )
     keep_partitions_days: Days = Field(
         90, description="Then a landed batch is no partition in the UI any more; 100,000 of them make it slow."

@@ -24,9 +24,6 @@ from pipeline.lake.snapshot import Snapshot
 from pipeline.ledger import documents, manifest, schema
 from pipeline.ledger.states import CHARGED_ATTEMPTS, IN_FLIGHT, ROW_STATE, State
 
-KEEP = timedelta(hours=12)
-"""How long a replaced version of the warehouse stays for sessions that have it open."""
-
 
 @dataclass(slots=True)
 class PublishReport:
@@ -66,7 +63,7 @@ def publish_warehouse(ws: Workspace) -> PublishReport:
         return report
     _mark_verified(ws, read)
     point("publish.after_verified")
-    publication = publish(ws.home, read.snapshot, keep=KEEP)
+    publication = publish(ws.home, read.snapshot, keep=timedelta(hours=ws.settings.keep_warehouse_hours))
     point("publish.before_mark")
     manifest.mark_published(ws.ledger, publication.revision)
     point("publish.after_mark")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import dagster as dg
 import pytest
+from dagster._core.test_utils import instance_for_test
 
 from pipeline import retiring
 from pipeline.ledger.db import utc_now
@@ -51,6 +53,33 @@ def test_runs_go_after_their_days(old):
     ws = project.ws.__class__(project.ws.settings.model_copy(update={"keep_runs_days": 1e-7}), project.ws.ledger)
     assert retire(ws, project.instance).runs == before
     assert project.instance.get_runs_count() == 0
+
+
+@dg.op
+def say(context):
+    print("said")  # noqa: T201 - goes to the run's captured output
+    context.log.info("said")
+
+
+@dg.job
+def speak():
+    say()
+
+
+def test_nothing_of_a_run_stays_on_the_disk(project_for, tmp_path):
+    """Dagster leaves the file of its events, emptied, and its captured output."""
+    ws = project_for().ws
+    ws = ws.__class__(ws.settings.model_copy(update={"keep_runs_days": 1e-7}), ws.ledger)
+    (tmp_path / "dagster").mkdir()
+    with instance_for_test(temp_dir=str(tmp_path / "dagster")) as instance:
+        run_id = speak.execute_in_process(instance=instance).run_id
+
+        def left():
+            return [path for path in (tmp_path / "dagster").rglob("*") if run_id in path.name]
+
+        assert {path.suffix for path in left()} == {".db", ""}  # events, and the folder of the output
+        assert retire(ws, instance).runs == 1
+        assert left() == []
 
 
 def test_the_job_says_what_it_removed(old):

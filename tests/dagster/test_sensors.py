@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
 
 from pipeline.flow.collecting import collect
@@ -19,6 +20,9 @@ from pipeline.ledger.states import State
 from pipeline.process import this_process
 from pipeline.runs import PROCESS_TAG, reap_dead_runs
 from pipeline.sensors import RANGE_END, RANGE_START, completions, inbox, publications, submissions
+
+ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("pipeline"), "repository"), "any")
+"""A run in the queue must have one."""
 
 
 def asked(requests):
@@ -112,6 +116,27 @@ def test_a_run_that_never_started_is_asked_for_again(project_for, bank_file):
     assert project.tick(submissions) == []
     time.sleep(0.6)
     assert asked(project.tick(submissions)) == [("submit", [key])]
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING])
+def test_what_a_run_in_the_queue_is_to_send_is_not_asked_for_again_however_long_it_waits(
+    project_for, bank_file, status
+):
+    project = project_for(dispatch_seconds=0.001, batch_size=5)
+    keys = project.planned(bank_file(25))
+    project.run("account_holder_sync")
+    span = {RANGE_START: keys[0], RANGE_END: keys[2]}
+    waiting = [
+        create_run_for_test(project.instance, job_name="submit", status=status, tags=tags, remote_job_origin=ORIGIN)
+        for tags in (span, {"dagster/partition": keys[3]})
+    ]
+    other = {"dagster/partition": keys[4]}
+    create_run_for_test(project.instance, job_name="collect", status=status, tags=other, remote_job_origin=ORIGIN)
+    for _ in range(3):
+        assert asked(project.tick(submissions)) == [("submit", [keys[4]])]
+    for run in waiting:
+        project.instance.delete_run(run.run_id)
+    assert asked(project.tick(submissions)) == [("submit", [keys[0], keys[4]])]
 
 
 def test_a_landing_of_which_dagster_was_not_told_is_told_by_the_outbox(project_for, bank_file):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -72,6 +73,18 @@ def test_replaced_files_go_after_their_days_and_the_tables_stay(landed):
     assert check_now(ws).violations == []
     report = rebuild(ws)
     assert (report.differs, report.lost, report.rows > 20) == (False, [], True)
+
+
+@pytest.mark.parametrize(("hours", "versions"), [(0.02, 2), (12, 3)])
+def test_a_version_of_the_warehouse_goes_so_many_hours_after_it_was_replaced(landed, hours, versions):
+    ws = replace(landed.ws, settings=landed.ws.settings.model_copy(update={"keep_warehouse_hours": hours}))
+    lately = time.time() - 100
+    for version in (ws.home / "warehouse").glob("rev-*.duckdb"):
+        os.utime(version, (lately, lately))
+    with ws.ledger.write() as conn:
+        manifest.touch(conn)
+    publish_warehouse(ws)
+    assert len(list((ws.home / "warehouse").glob("rev-*.duckdb"))) == versions
 
 
 def test_what_a_version_that_is_still_there_reads_is_kept(landed):
