@@ -5,6 +5,7 @@ Edge: may import Dagster. A killed in-process run stays STARTED and blocks `max_
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -46,6 +47,11 @@ _TO_START = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
 """Without NOT_STARTED: one that is killed there stays so for ever. STARTING ends by `start_timeout_seconds`."""
 
 
+_QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
+_HEARTBEAT_SECONDS = 120
+"""Dagster's daemon beats every 30 s."""
+
+
 def mark_run(context: Any) -> None:
     """Name the process in the run's tags, so that others can tell when it has died."""
     context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: str(this_process())})
@@ -73,14 +79,24 @@ def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
 
 
 def to_start(instance: dg.DagsterInstance, job: str) -> list[tuple[str, str]]:
-    """First and last partition of each run of this job that waits in the queue, or whose process is just starting."""
-    found = []
+    """First and last partition of each run of this job that waits in the queue, or whose process is just starting.
+
+    None where no daemon lives: `enrich run` must not wait for a queue that nobody takes anything from.
+    """
+    found: list[tuple[str, str]] = []
+    if not _daemon_lives(instance):
+        return found
     for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=_TO_START)):
         one = run.tags.get(PARTITION)
         first, last = run.tags.get(RANGE_START, one), run.tags.get(RANGE_END, one)
         if first is not None and last is not None:
             found.append((first, last))
     return found
+
+
+def _daemon_lives(instance: dg.DagsterInstance) -> bool:
+    beat = instance.get_daemon_heartbeats().get(_QUEUE_DAEMON)
+    return beat is not None and time.time() - beat.timestamp < _HEARTBEAT_SECONDS
 
 
 def _is_inherited(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

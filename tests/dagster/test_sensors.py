@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
+from dagster._daemon.types import DaemonHeartbeat
 
 from pipeline.flow.collecting import collect
 from pipeline.flow.health import health
@@ -125,6 +126,7 @@ def test_what_a_run_in_the_queue_is_to_send_is_not_asked_for_again_however_long_
     project = project_for(dispatch_seconds=0.001, batch_size=5)
     keys = project.planned(bank_file(25))
     project.run("account_holder_sync")
+    _beat(project.instance, age=100)
     span = {RANGE_START: keys[0], RANGE_END: keys[2]}
     waiting = [
         create_run_for_test(project.instance, job_name="submit", status=status, tags=tags, remote_job_origin=ORIGIN)
@@ -134,9 +136,17 @@ def test_what_a_run_in_the_queue_is_to_send_is_not_asked_for_again_however_long_
     create_run_for_test(project.instance, job_name="collect", status=status, tags=other, remote_job_origin=ORIGIN)
     for _ in range(3):
         assert asked(project.tick(submissions)) == [("submit", [keys[4]])]
+    _beat(project.instance, age=200)  # no daemon any more: nobody will start them
+    assert asked(project.tick(submissions)) == [("submit", [keys[0], keys[4]])]
+    _beat(project.instance, age=0)
     for run in waiting:
         project.instance.delete_run(run.run_id)
     assert asked(project.tick(submissions)) == [("submit", [keys[0], keys[4]])]
+
+
+def _beat(instance, *, age):
+    """Of the daemon that takes runs out of the queue, so many seconds ago."""
+    instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - age, "QUEUED_RUN_COORDINATOR", "one"))
 
 
 def test_a_landing_of_which_dagster_was_not_told_is_told_by_the_outbox(project_for, bank_file):
