@@ -30,11 +30,11 @@ demo: $(READY)  ## Run the shipped sample through to tables in DuckDB; no key ne
 dev: $(READY)  ## Open the Dagster UI with daemon, sensors and the sandbox
 	@$(BIN)/enrich dev
 
-test: $(READY)  ## Pass all tests, on two processes: they wait more than they work
-	@$(BIN)/python -m pytest -n 2 --dist loadscope
+test: $(READY)  ## Pass all tests, on three processes: they wait as much as they work
+	@$(BIN)/python -m pytest -n 3 --dist loadscope
 
 test-postgres: $(READY)  ## Pass the tests of ledger and steps with the ledger on a PostgreSQL server
-	@ENRICH_TEST_LEDGER=postgresql $(BIN)/python -m pytest -n 2 --dist loadscope tests/ledger tests/protocol tests/flow tests/journey/test_postgres.py
+	@ENRICH_TEST_LEDGER=postgresql $(BIN)/python -m pytest -n 3 --dist loadscope tests/ledger tests/protocol tests/flow tests/journey/test_postgres.py
 
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check .
@@ -46,7 +46,7 @@ format: $(READY)  ## Format the code
 	@$(BIN)/ruff check --fix .
 
 verify: $(READY)  ## Pass all tests, with none skipped
-	@ENRICH_NO_SKIPS=1 ENRICH_ALL_CRASHES=1 $(BIN)/python -m pytest -n 2 --dist loadscope
+	@ENRICH_NO_SKIPS=1 ENRICH_ALL_CRASHES=1 $(BIN)/python -m pytest -n 3 --dist loadscope
 
 bench: $(READY)  ## Measure; the figures are in benchmarks/README.md
 	@$(BIN)/python benchmarks/throughput.py

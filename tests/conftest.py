@@ -24,6 +24,13 @@ from pipeline.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+MEMORY = Path("/dev/shm")
+_ROOMY = 8_000_000_000
+
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > _ROOMY:
+    # Where folders of tests are. A kill, unlike a power cut, needs no disk, and what is tested here is no disk's speed.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
 ON_POSTGRES = os.environ.get("ENRICH_TEST_LEDGER") == "postgresql"
 """Ledgers of the tests are on a PostgreSQL server (make test-postgres)."""
 
