@@ -60,8 +60,9 @@ week: $(READY)  ## Live a week in compressed time and check everything twice a d
 	@$(BIN)/python tests/week/week.py --minutes $(or $(MINUTES),6) $(if $(SEED),--seed $(SEED))
 
 reliability: $(READY)  ## Write benchmarks/reliability.md from the crash and fault matrices
-	@ENRICH_ALL_CRASHES=1 ENRICH_RELIABILITY=$(VENV)/reliability.json $(BIN)/python -m pytest -q tests/flow/test_fault_matrix.py tests/crash/test_crash_matrix.py
-	@$(BIN)/python benchmarks/reliability.py $(VENV)/reliability.json
+	@rm -rf $(VENV)/reliability
+	@ENRICH_ALL_CRASHES=1 ENRICH_RELIABILITY=$(VENV)/reliability $(BIN)/python -m pytest -n 3 --dist loadscope -q tests/flow/test_fault_matrix.py tests/crash/test_crash_matrix.py
+	@$(BIN)/python benchmarks/reliability.py $(VENV)/reliability
 
 lock:  ## Resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet -o requirements.lock

@@ -249,7 +249,9 @@ def reliability(request):
 
 
 def pytest_sessionfinish(session):
-    """With ENRICH_RELIABILITY (make reliability) write the outcomes as a table."""
-    path = os.environ.get("ENRICH_RELIABILITY")
-    if path and session.config.stash.get(RELIABILITY, None):
-        Path(path).write_text(json.dumps(session.config.stash[RELIABILITY], indent=1))
+    """With ENRICH_RELIABILITY (make verify, make reliability) each process writes its outcomes into that folder."""
+    folder = os.environ.get("ENRICH_RELIABILITY")
+    if folder and session.config.stash.get(RELIABILITY, None):
+        Path(folder).mkdir(exist_ok=True)
+        own = Path(folder) / f"{os.environ.get('PYTEST_XDIST_WORKER', 'one')}.json"
+        own.write_text(json.dumps(session.config.stash[RELIABILITY], indent=1))
