@@ -9,7 +9,7 @@ from pipeline.columns import column_schema
 from pipeline.flow.inbox import Ingestion, ingest_files, ingest_inbox
 from pipeline.lake.tables import RAW_TRANSACTIONS
 from pipeline.resources import Enrich
-from pipeline.runs import known_troubles, mark_run
+from pipeline.runs import FAILED_FILES, known_troubles, mark_run
 
 
 class IngestConfig(dg.Config):
@@ -52,11 +52,15 @@ def _report(context: dg.AssetExecutionContext, done: Ingestion) -> None:
     if done.failed:
         context.log_event(dg.AssetMaterialization("raw_transactions", metadata=_metadata(done)))
         raise dg.Failure(
-            description=f"{len(done.failed)} file(s) could not be read; {len(done.reports)} were.\n"
+            description=f"{_files(len(done.failed))} could not be read, {_files(len(done.reports))} could.\n"
             + "\n".join(done.failed.values()),
-            metadata={"files_failed": len(done.failed)},
+            metadata={"files_failed": len(done.failed), FAILED_FILES: dg.MetadataValue.json(sorted(done.failed))},
             allow_retries=False,
         )
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def _metadata(done: Ingestion) -> dict[str, Any]:

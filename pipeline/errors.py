@@ -19,6 +19,14 @@ class EnrichError(Exception):
         if hint:
             self.hint = hint
 
+    @property
+    def in_full(self) -> str:
+        """What happened and what to do, as sentences."""
+        said = str(self).rstrip()
+        if not self.hint:
+            return said
+        return f"{said}{' ' if said.endswith(('.', '!', '?', ':')) else '. '}{self.hint.lstrip()}"
+
 
 class ConfigError(EnrichError):
     """A setting, a mapping or a file name that cannot be used."""

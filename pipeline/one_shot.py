@@ -10,7 +10,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +21,13 @@ import dagster as dg
 from pipeline.definitions import build_defs
 from pipeline.errors import EnrichError
 from pipeline.flow.late import find_late
-from pipeline.flow.publishing import publish_warehouse
+from pipeline.flow.publishing import publication_is_due, publish_warehouse
 from pipeline.flow.workspace import Workspace
-from pipeline.ledger import batches, circuit, manifest, sending
+from pipeline.ledger import batches, circuit, sending
 from pipeline.ledger.states import OPEN_STATES, State
 from pipeline.process import this_process
 from pipeline.resources import EnrichResource
-from pipeline.runs import CONCERNS_ALL, PROCESS_TAG, SESSION_TAG, reap_dead_runs
+from pipeline.runs import CONCERNS_ALL, FAILED_FILES, PROCESS_TAG, SESSION_TAG, reap_dead_runs
 from pipeline.sensors import completions, publications, submissions
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -65,6 +65,8 @@ class OneShot:
         self.resource = EnrichResource(settings.model_copy(update={"dispatch_seconds": dispatch_seconds}))
         self.defs = build_defs(self.resource)
         self.outcome = Outcome()
+        self.failed_files: set[str] = set()
+        """Names of files that the ingestion could not read."""
         self._failures = 0
         self._cursors: dict[str, str | None] = {}
         self._session = uuid.uuid4().hex[:12]
@@ -140,8 +142,7 @@ class OneShot:
 
     def _publish(self, ws: Workspace) -> None:
         self._tick(publications)
-        head = manifest.head(ws.ledger)
-        if head.revision > head.published_revision:
+        if publication_is_due(ws):
             # Another process was asked for it, or is at it: whoever comes second finds it done.
             self.outcome.violations = publish_warehouse(ws).violations
 
@@ -184,9 +185,10 @@ class OneShot:
         if interrupted():
             raise KeyboardInterrupt  # Dagster makes a failed step of Ctrl-C, or nothing; the loop went on
         if not result.success:
-            description, concerns_all = _first_error(result)
+            description, metadata = _first_error(result)
             self._note(f"{job}: {description}")
-            if concerns_all:  # fifteen tries at a full disk took two minutes to say so
+            self.failed_files |= set(metadata.get(FAILED_FILES, dg.MetadataValue.json([])).value)
+            if CONCERNS_ALL in metadata:  # fifteen tries at a full disk took two minutes to say so
                 self.outcome.stopped_by = description
         elif job in {"submit", "collect"}:
             self._failures = 0
@@ -199,7 +201,7 @@ class OneShot:
 
 @contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Whether somebody pressed Ctrl-C within the block, to be asked after it.
+    """Whether somebody pressed Ctrl-C, or sent SIGTERM, within the block, to be asked after it.
 
     Told by the signal itself. Dagster's handler raises wherever the process happens to be, and what is raised in a
     callback of a weak reference is ignored: the run went on for another quarter of a minute, and ended with 0.
@@ -214,17 +216,17 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
     finally:
         signal.set_wakeup_fd(before)
         with suppress(BlockingIOError):  # no signal at all
-            seen = signal.SIGINT in os.read(reader, 4096)
+            seen = not {signal.SIGINT, signal.SIGTERM}.isdisjoint(os.read(reader, 4096))
         os.close(reader)
         os.close(writer)
 
 
-def _first_error(result: dg.ExecuteInProcessResult) -> tuple[str, bool]:
-    """What the first failed step said, and whether the next run would meet the same."""
+def _first_error(result: dg.ExecuteInProcessResult) -> tuple[str, Mapping[str, Any]]:
+    """What the first failed step said, and the metadata of its failure."""
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
             if data.user_failure_data and data.user_failure_data.description:
-                return data.user_failure_data.description, CONCERNS_ALL in (data.user_failure_data.metadata or {})
-            return str(data.error.message if data.error else "failed").strip(), False
-    return "failed before its first step", False
+                return data.user_failure_data.description, data.user_failure_data.metadata or {}
+            return str(data.error.message if data.error else "failed").strip(), {}
+    return "failed before its first step", {}

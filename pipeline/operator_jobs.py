@@ -54,7 +54,7 @@ def _each(context: dg.OpExecutionContext, keys: list[str], act: Callable[[str], 
         try:
             context.log.info("%s", act(key))
         except EnrichError as error:
-            refused[key] = f"{error} {error.hint}".strip()
+            refused[key] = error.in_full
     if refused:
         raise dg.Failure(
             description=f"{len(keys) - len(refused)} of {len(keys)} done. "

@@ -24,6 +24,9 @@ RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 
+FAILED_FILES = "failed_files"
+"""Metadata of a failed ingestion: names of the files."""
+
 CONCERNS_ALL = "concerns_all"
 """Metadata of a failure that the next run would meet as well, such as a full disk."""
 
@@ -117,7 +120,7 @@ def known_troubles() -> Iterator[None]:
         retry = getattr(error, "fate", None) == "transient"
         hint = error.hint or ("It is tried again by itself." if retry else "")
         raise dg.Failure(
-            description=f"{error}. {hint}".strip(),
+            description=error.in_full if error.hint else f"{error}. {hint}".strip(),
             metadata={CONCERNS_ALL: True} if error.concerns_all else None,
             allow_retries=False,
         ) from error

@@ -21,6 +21,7 @@ from pipeline.flow.cadence import poll_seconds
 from pipeline.flow.choosing import may_call, sendable_now
 from pipeline.flow.inbox import settled_files
 from pipeline.flow.planning import plan_is_due
+from pipeline.flow.publishing import publication_is_due
 from pipeline.flow.recovering import recover
 from pipeline.flow.sweeping import recover_senders
 from pipeline.flow.watching import take_events, watch
@@ -253,17 +254,16 @@ def report_landed(ws: Workspace, instance: dg.DagsterInstance) -> int:
 )
 def publications(context: dg.SensorEvaluationContext, enrich: Enrich) -> Iterator[dg.RunRequest | dg.SkipReason]:
     with enrich.workspace() as ws:
-        due = publication_is_due(ws) and not is_under_way(context.instance, warehouse_job.name)
+        due = publication_may_be_asked_for(ws) and not is_under_way(context.instance, warehouse_job.name)
         if due:
             manifest.dispatch_publish(ws.ledger, ws.ledger.now() + timedelta(seconds=ws.settings.dispatch_seconds))
     yield dg.RunRequest() if due else dg.SkipReason("the published warehouse is up to date, or being made")
 
 
-def publication_is_due(ws: Workspace) -> bool:
-    """Whether the manifest has moved on since what is published, and no run was asked for lately."""
-    head = manifest.head(ws.ledger)
-    idle = is_due(head.publish_dispatched_until, ws.ledger.now(), ws.ledger.longest.dispatch)
-    return head.revision > head.published_revision and idle
+def publication_may_be_asked_for(ws: Workspace) -> bool:
+    """Whether it is due, and no run was asked for lately."""
+    asked_until = manifest.head(ws.ledger).publish_dispatched_until
+    return publication_is_due(ws) and is_due(asked_until, ws.ledger.now(), ws.ledger.longest.dispatch)
 
 
 SENSORS = [inbox, submissions, completions, publications, alerts]

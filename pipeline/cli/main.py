@@ -7,6 +7,7 @@ Exit codes: 0 all done (rejected rows and item errors are results, not failures)
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,16 @@ def workspace(data_dir: Path | None) -> Iterator[Workspace]:
         ws.ledger.close()
 
 
+def heed_signals() -> None:
+    """Take Ctrl-C, and SIGTERM with it, also where they are ignored.
+
+    A script ignores SIGINT for what it starts with `&`. Dagster does with SIGTERM what is done with SIGINT, so that
+    nothing but SIGKILL ended such a process.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @app.command()
 def run(
     files: Files,
@@ -69,6 +80,7 @@ def run(
     """Read files, enrich them, publish the tables: everything in one process, safe to interrupt and to run again."""
     from pipeline.cli.running import run_files  # noqa: PLC0415 - Dagster takes a second to import; status need not wait
 
+    heed_signals()
     with troubles():
         chosen = load_settings(data_dir=data_dir, batch_size=batch_size, time_scale=time_scale)
         raise typer.Exit(run_files(chosen, files, mapping))
@@ -95,6 +107,7 @@ def demo(data_dir: DataDir = None, time_scale: TimeScale = None) -> None:
     """Run the shipped sample against the sandbox and look at the tables."""
     from pipeline.cli.running import run_demo  # noqa: PLC0415 - as above
 
+    heed_signals()
     with troubles():
         raise typer.Exit(run_demo(data_dir, time_scale))
 
@@ -107,6 +120,7 @@ def dev(
     """Open the Dagster UI with daemon, sensors and, without a key, the sandbox. Ctrl-C ends it all."""
     from pipeline.cli.dev import run_dev  # noqa: PLC0415 - as above
 
+    heed_signals()
     with troubles():
         raise typer.Exit(run_dev(load_settings(time_scale=time_scale), port))
 
@@ -139,7 +153,7 @@ def query(
         for row in result.rows:
             typer.echo(json.dumps(dict(zip(result.columns, row, strict=True)), default=str))
     else:
-        show.table(result.columns, result.rows)
+        show.records(result.columns, result.rows)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

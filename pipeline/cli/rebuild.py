@@ -27,16 +27,19 @@ def rebuild(
 
     Files that are missing or unreadable are put back. Rows that differ are shown, and change nothing without --accept.
     """
-    from pipeline.flow.publishing import publish_warehouse  # noqa: PLC0415 - polars takes its time to import
+    from pipeline.flow.publishing import publication_is_due, publish_warehouse  # noqa: PLC0415 - polars takes its time to import
     from pipeline.flow.rebuilding import rebuild as make_again  # noqa: PLC0415 - as above
 
     with troubles(), workspace(data_dir) as ws:
         report = make_again(ws, accept=accept)
-        violations = publish_warehouse(ws).violations if report.committed is not None else []
+        gone = publication_is_due(ws)
+        violations = publish_warehouse(ws).violations if report.committed is not None or gone else []
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(report) | {"differs": report.differs, "violations": violations}))
     else:
         _tell(report)
+    if gone and not violations:
+        show.say("the warehouse was published again" if not as_json else "")
     if violations:
         show.trouble("nothing was published, since the tables contradict each other: " + " ".join(violations))
         raise typer.Exit(1)

@@ -62,8 +62,11 @@ def preview_files(settings: Settings, files: Sequence[Path], mapping: Path | Non
                 read = one_shot.ingest(files, mapping)
                 for trouble in one_shot.outcome.troubles:
                     show.trouble(trouble)
+                files = [path for path in files if path.name not in one_shot.failed_files]
             if not as_json:
                 show_files(ws, files)
+            if not read and not as_json:
+                return 1  # what other files came to would look like the plan of this one
         found = preview(ws)
         if as_json:
             show.out.print_json(data=dataclasses.asdict(found))
@@ -114,9 +117,10 @@ def _run(settings: Settings, files: Sequence[Path], mapping: Path | None) -> int
         with open_instance() as instance:
             one_shot = OneShot(instance, EnrichResource(settings))
             read = one_shot.ingest(files, mapping)
-            show_files(ws, files)
             for trouble in one_shot.outcome.troubles:
                 show.trouble(trouble)
+            files = [path for path in files if path.name not in one_shot.failed_files]
+            show_files(ws, files)
             if not read and not accepted_any(ws, files):
                 return 1
             outcome = _finish(one_shot)
@@ -153,7 +157,13 @@ def _tell(ws: Workspace, outcome: Outcome, *, read: bool) -> int:
         return 1
     if outcome.stopped_by:
         show.trouble(outcome.stopped_by, "What is not sent stays planned; `enrich status` shows it.")
-    if outcome.stopped_by or read_status(ws).needs_person:
+    status = read_status(ws)
+    if not outcome.stopped_by:
+        for need in status.needs[:SHOWN_TROUBLES]:
+            show.warn(need)
+        if len(status.needs) > SHOWN_TROUBLES:
+            show.warn(f"and {len(status.needs) - SHOWN_TROUBLES} more: `enrich status` has them all")
+    if outcome.stopped_by or status.needs_person:
         return WAITS_FOR_PERSON
     return 0 if read else 1
 

@@ -26,6 +26,11 @@ def say(text: str) -> None:
     out.print(text)
 
 
+def line(text: str) -> None:
+    """One line that stays one, to be copied."""
+    out.print(escape(text), soft_wrap=True)
+
+
 def trouble(what: str, hint: str = "") -> None:
     """What went wrong and what to do, on standard error."""
     err.print(f"[bold red]error:[/] {escape(what)}", soft_wrap=True)
@@ -44,10 +49,34 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str |
     drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for index, name in enumerate(columns):
         numeric = any(isinstance(row[index], (int, float, Decimal)) for row in rows)
-        drawn.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        drawn.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=_is_short(index, rows))
     for row in rows:
         drawn.add_row(*(_cell(value) for value in row))
     out.print(drawn)
+
+
+_SHORT = 36
+"""Characters of an id, which must stay whole to be copied."""
+
+
+def _is_short(index: int, rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether a column has only words that look odd in two halves: names and ids."""
+    cells = [str(row[index]) for row in rows]
+    return all(" " not in cell and len(cell) <= _SHORT for cell in cells)
+
+
+def records(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table where it fits the terminal; else each row as lines of `column value`, like psql's expanded display."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(name), *(len(row[index]) for row in cells), 0) for index, name in enumerate(columns)]
+    if sum(widths) + 2 * len(widths) <= out.width or not rows:
+        table(columns, rows)
+        return
+    longest = max(map(len, columns))
+    for number, row in enumerate(cells, 1):
+        out.print(f"[bold]- row {number}[/]")
+        for name, value in zip(columns, row, strict=True):
+            out.print(f"{name:<{longest}}  {value}", soft_wrap=True)
 
 
 def _cell(value: Any) -> str:
@@ -104,7 +133,7 @@ def plan(found: Preview) -> None:
     )
     if found.obstacle:
         say(f"[yellow]![/] {escape(found.obstacle)}")
-    say("Nothing was sent; `enrich run` with the same files sends it.")
+    say("Nothing was sent. The next `enrich run`, of whatever files, or the daemon sends all of it.")
 
 
 _MARKS = {True: "[green]ok[/]", False: "[bold red]no[/]", None: "  "}

@@ -36,6 +36,9 @@ _ROWS = 20
 def show_files(ws: Workspace, files: Sequence[Path]) -> None:
     """What was read, how it was understood, and what a person should know about it."""
     for path, row in _of(ws, files):
+        if row.name != path.name:
+            show.say(f"{path.name}: the same content as {row.name}, which was read before: nothing new")
+            continue
         known = f" ({row.repeats:,} known before)" if row.repeats else ""
         show.say(f"{path.name}: {row.records:,} records, {row.accepted:,} accepted{known}, {row.rejected:,} rejected")
         if row.facts:
@@ -76,7 +79,7 @@ def show_summary(ws: Workspace) -> None:
     warehouse = ws.home / "warehouse.duckdb"
     show.say(f"\nThe tables are in {_shown(warehouse)} (read-only, replaced as a whole; readers block nobody).")
     show.say("Next:")
-    show.say(f'  {_command()} query "SELECT * FROM transactions LIMIT 5"{_data_dir(ws)}')
+    show.line(f'  {_command()} query "SELECT * FROM transactions LIMIT 5"{_data_dir(ws)}')
     show.say("  make dev        # the same runs, batches and checks in the Dagster UI")
 
 

@@ -89,7 +89,7 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows))
     elif rows:
-        show.table(list(rows[0]), [list(row.values()) for row in rows])
+        show.records(list(rows[0]), [list(row.values()) for row in rows])
     else:
         typer.echo("no webhooks; `enrich webhooks register --url …` makes one")
 
@@ -119,7 +119,10 @@ def delete(
 
     with troubles(), open_folder(data_dir) as ws, api_client(ws) as client:
         there = flow.delete(ws, client, webhook)
-    typer.echo(f"deleted {webhook}" if there else f"the API has no webhook {webhook}")
+    if not there:
+        show.trouble(f"the API has no webhook {webhook}", "`enrich webhooks list` shows their ids.")
+        raise typer.Exit(1)
+    typer.echo(f"deleted {webhook}")
 
 
 @webhooks.command()

@@ -13,6 +13,7 @@ from pipeline.api.client import ApiClient
 from pipeline.api.errors import ApiError
 from pipeline.flow.health import health
 from pipeline.flow.workspace import Workspace
+from pipeline.lake.warehouse import current
 from pipeline.ledger import batches, circuit, manifest, operating
 from pipeline.ledger.db import self_check
 from pipeline.ledger.states import State
@@ -116,5 +117,9 @@ def _work(ws: Workspace) -> list[Finding]:
 def _warehouse(ws: Workspace) -> Finding:
     head = manifest.head(ws.ledger)
     behind = head.revision - head.published_revision
+    if head.published_revision and current(ws.home) is None:
+        return Finding(
+            "warehouse", False, "warehouse.duckdb is gone", "`enrich rebuild` or `enrich run` makes it again."
+        )
     says = f"revision {head.published_revision}" + (f", {behind} behind the data" if behind else ", up to date")
     return Finding("warehouse", behind == 0, says, "It is published by itself; if not, look at the check `identity`.")

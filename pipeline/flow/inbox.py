@@ -45,7 +45,7 @@ def ingest_files(ws: Workspace, paths: Sequence[Path], mapping: Path | None) -> 
         try:
             done.reports.append(ingest_file(ws, path, loaded))
         except EnrichError as error:
-            done.failed[path.name] = f"{error} {error.hint}".strip()
+            done.failed[path.name] = error.in_full
     return done
 
 
@@ -74,7 +74,7 @@ def ingest_inbox(ws: Workspace) -> Ingestion:
         except (StorageError, ConflictError, OSError) as error:  # not the file's fault: it stays for the next time
             done.failed[path.name] = f"{path.name}: {error}"
         except EnrichError as error:
-            done.failed[path.name] = f"{error} {error.hint}".strip()
+            done.failed[path.name] = error.in_full
             _set_aside(path, done, note=True)
         else:
             _set_aside(path, done)

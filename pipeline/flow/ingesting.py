@@ -104,20 +104,42 @@ def _known_file(ws: Workspace, read: Ingested) -> FileReport | None:
                 row.file_id, row.name, row.records, row.accepted, row.repeats, row.rejected,
                 known_before=True, facts=read.facts, warnings=read.warnings,
             )  # fmt: skip
-    accepted = sum(row.accepted for row in rows)
-    if accepted:
+    with ws.ledger.read() as conn:
+        fixed = [row for row in rows if row.file_id not in _replaceable(conn, read)]
+    if fixed:
         raise ConfigError(
-            f"{read.source_file}: its {accepted} rows were accepted before under another mapping",
-            hint="Rows that were sent cannot be read anew; use another data folder to start over.",
+            f"{read.source_file}: its {fixed[0].accepted} rows were accepted before under another mapping, and are in a"
+            " batch already or known to a later file",
+            hint="What may have been sent cannot be read anew; use another data folder to start over.",
         )
     return None
+
+
+def _replaceable(conn: Connection, read: Ingested) -> list[str]:
+    """Earlier readings of the same bytes, under other mappings, that this one takes the place of.
+
+    Those that accepted nothing; and those whose rows all wait in no batch yet, while no later file has repeats, which
+    may be of them. So a mapping can be corrected after `enrich plan` has shown what the wrong one makes of a file.
+    """
+    table = schema.source_files
+    waiting = {row.file_id: row.rows for row in manifest.live(conn, "waiting")}
+    found = []
+    for row in conn.execute(select(table).where(table.c.sha256 == read.sha256, table.c.file_id != read.file_id)):
+        later = select(table.c.file_id).where(table.c.revision > row.revision, table.c.repeats > 0).limit(1)
+        unsent = row.accepted and waiting.get(row.file_id, 0) == row.accepted - row.repeats
+        if not row.accepted or (unsent and conn.execute(later).first() is None):
+            found.append(row.file_id)
+    return found
 
 
 def _commit(ws: Workspace, read: Ingested, scratch: Path, archive_path: str) -> FileReport:
     with ws.ledger.read() as conn:
         read_revision = manifest.revision(conn)
-        live = [row.path for row in manifest.live(conn, *LIVE_KINDS)]
+        replaced = _replaceable(conn, read)
+        live = [row.path for row in manifest.live(conn, *LIVE_KINDS) if row.file_id not in replaced]
         holder_types = holders.known_types(conn, holder_ids(read.accepted))
+        for holder in _only_wanted_by(conn, replaced):
+            holder_types.pop(holder, None)
     rows = settle(read, _known_content(ws, live, read.accepted, scratch), holder_types)
     added = _write(ws, read, rows)
     point("ingest.before_commit")
@@ -125,7 +147,10 @@ def _commit(ws: Workspace, read: Ingested, scratch: Path, archive_path: str) -> 
         revision = manifest.commit(
             conn, add=added, now=ws.ledger.now(), read_revision=read_revision, unchanged=("raw_transactions",)
         )
-        _forget_refused_readings(conn, read, ws.ledger.now())
+        if replaced != _replaceable(conn, read):
+            raise ConflictError("rows of an earlier reading were put into a batch meanwhile")
+        holders.forget(conn, _only_wanted_by(conn, replaced))
+        _forget_readings(conn, replaced, ws.ledger.now())
         repeats = rows.accepted.height - rows.new.height
         _record(conn, read, revision, rows, archive_path)
         holders.want(conn, holders_of(rows.new), now=ws.ledger.now())
@@ -204,15 +229,25 @@ def _write(ws: Workspace, read: Ingested, rows: Settled) -> list[NewFile]:
     return added
 
 
-def _forget_refused_readings(conn: Connection, read: Ingested, now: datetime) -> None:
-    """Take back an earlier reading of the same bytes that accepted nothing, its rejected rows included.
+def _only_wanted_by(conn: Connection, file_ids: list[str]) -> list[str]:
+    """Holders that no file but these has named, and that were not created yet: perhaps of a wrong type.
 
-    Somebody has corrected the mapping; what the wrong one made of the file is no trouble any more.
+    None where a later file was read, which may name them too.
     """
     table = schema.source_files
-    stale = conn.execute(select(table.c.file_id).where(table.c.sha256 == read.sha256, table.c.file_id != read.file_id))
-    for (file_id,) in list(stale):
-        paths = [row.path for row in manifest.live(conn, "rejected_rows") if row.file_id == file_id]
+    found: set[str] = set()
+    for row in conn.execute(select(table).where(table.c.file_id.in_(file_ids))):
+        if conn.execute(select(table.c.file_id).where(table.c.revision > row.revision).limit(1)).first() is None:
+            found |= set(holders.wanted_since(conn, row.ingested_at))
+    return sorted(found)
+
+
+def _forget_readings(conn: Connection, file_ids: list[str], now: datetime) -> None:
+    """Take back earlier readings of the same bytes: somebody has corrected the mapping."""
+    table = schema.source_files
+    for file_id in file_ids:
+        kinds = ("raw_transactions", "rejected_rows", "waiting")
+        paths = [row.path for row in manifest.live(conn, *kinds) if row.file_id == file_id]
         manifest.commit(conn, remove=paths, now=now)
         conn.execute(delete(table).where(table.c.file_id == file_id))
 

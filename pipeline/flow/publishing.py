@@ -21,6 +21,7 @@ from pipeline.lake import files, tables
 from pipeline.lake.identity import IdentityReport, SourceCount, archived_ids, check_identity
 from pipeline.lake.publish import publish
 from pipeline.lake.snapshot import Snapshot
+from pipeline.lake.warehouse import current
 from pipeline.ledger import documents, manifest, schema
 from pipeline.ledger.states import CHARGED_ATTEMPTS, IN_FLIGHT, ROW_STATE, State
 
@@ -69,6 +70,12 @@ def publish_warehouse(ws: Workspace) -> PublishReport:
     point("publish.after_mark")
     report.published, report.seconds, report.path = publication.published, publication.seconds, publication.path
     return report
+
+
+def publication_is_due(ws: Workspace) -> bool:
+    """Whether the manifest has moved on since what is published, or what was published is gone."""
+    head = manifest.head(ws.ledger)
+    return bool(head.revision > head.published_revision or (head.published_revision and current(ws.home) is None))
 
 
 def check_now(ws: Workspace) -> IdentityReport:

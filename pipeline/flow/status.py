@@ -86,7 +86,7 @@ def read_status(ws: Workspace) -> Status:
         api_calls=calls.total,
         api_calls_per_landed_batch=calls.per_landed,
         needs=needs,
-        next_steps=_next(ws),
+        next_steps=_next(ws, blocked=bool(_obstacles(ws))),
         needs_person=bool(needs),
     )
 
@@ -169,9 +169,10 @@ def _obstacles(ws: Workspace) -> list[str]:
     return [f"{planned[0].batch_key} is not sent: {why}"] if why else []
 
 
-def _next(ws: Workspace) -> list[str]:
-    """What happens by itself, oldest first."""
-    rows = batches.in_states(ws.ledger, State.PLANNED, State.UNCONFIRMED, State.SUBMITTED, State.COMPLETED)
+def _next(ws: Workspace, *, blocked: bool) -> list[str]:
+    """What happens by itself, oldest first. Planned batches are not sent while something keeps all of them back."""
+    planned = () if blocked else (State.PLANNED,)
+    rows = batches.in_states(ws.ledger, *planned, State.UNCONFIRMED, State.SUBMITTED, State.COMPLETED)
     lines = [_sentence(ws, row) for row in rows[:MOST_LINES]]
     if len(rows) > MOST_LINES:
         lines.append(f"… and so on for {len(rows) - MOST_LINES} more batches")

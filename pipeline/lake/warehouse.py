@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LINK = "warehouse.duckdb"
+_READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.PRAGMA}
 FOLDER = "warehouse"
 _VERSION = re.compile(rf"{FOLDER}/(rev-(\d{{10,}})(?:-[0-9a-f]+)?\.duckdb)")
 
@@ -67,11 +68,21 @@ def query(home: Path, sql: str) -> QueryResult:
     """
     version = current(home)
     if version is None:
-        raise ConfigError(f"no warehouse has been published in {home} yet", hint="Run `enrich run` first.")
+        raise ConfigError(f"no warehouse has been published in {home} yet", hint="`enrich run` publishes at its end.")
     try:
         with duckdb.connect(str(version.path), read_only=True) as connection:
-            cursor = connection.execute(sql)
+            cursor = connection.execute(_one(connection, sql))
             columns = [column[0] for column in cursor.description or ()]
             return QueryResult(columns, cursor.fetchall() if columns else [])
     except duckdb.Error as error:
         raise QueryError(str(error)) from error
+
+
+def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
+    """The statement in it. A read-only database still lets COPY write a file, and of two only the last is shown."""
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise QueryError(f"one statement is wanted, not {len(statements)}")
+    if statements[0].type not in _READING:
+        raise QueryError(f"{statements[0].type.name} is not among the statements that only read")
+    return statements[0]

@@ -6,12 +6,13 @@ Which transactions belong to a holder is in the lake; here is one row per holder
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from pipeline.ledger import schema
-from pipeline.ledger.db import Ledger
+from pipeline.ledger.db import Ledger, chunks
 
 _h = schema.holders
 
@@ -49,6 +50,18 @@ def wanted(ledger: Ledger, limit: int | None = None) -> list[Row[Any]]:
     """Holders that have to be created, those first seen first."""
     statement = select(_h).where(_h.c.state == WANTED).order_by(_h.c.first_seen_at, _h.c.account_holder_id)
     return ledger.rows(statement.limit(limit) if limit else statement)
+
+
+def wanted_since(conn: Connection, moment: datetime) -> list[str]:
+    """Ids of holders first named at this moment or later, and not created yet."""
+    query = select(_h.c.account_holder_id).where(_h.c.state == WANTED, _h.c.first_seen_at >= moment)
+    return [row.account_holder_id for row in conn.execute(query)]
+
+
+def forget(conn: Connection, ids: Sequence[str]) -> None:
+    """Take back that these are wanted; those that were created meanwhile stay."""
+    for some in chunks(ids):
+        conn.execute(delete(_h).where(_h.c.account_holder_id.in_(some), _h.c.state == WANTED))
 
 
 def unconfirmed(ledger: Ledger, ids: Collection[str]) -> dict[str, str]:

@@ -28,6 +28,8 @@ def hold(ledger: Ledger, batch_key: str, *, who: str, why: str) -> None:
     now = ledger.now()
     with ledger.write() as conn:
         row = batches.get(conn, batch_key)
+        if row.state == State.HELD:
+            raise EnrichError(f"batch {batch_key} is held already: {row.reason}")
         if row.state != State.PLANNED:
             raise EnrichError(
                 f"batch {batch_key} is {row.state}, and only a planned batch can be held",

@@ -23,23 +23,27 @@ from pipeline.ledger.states import State
 from pipeline.one_shot import OneShot
 from pipeline.resources import EnrichResource
 
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
-def test_ctrl_c_inside_a_step_ends_the_run(project_for, bank_file, monkeypatch):
+
+@SIGNALS
+def test_ctrl_c_inside_a_step_ends_the_run(project_for, bank_file, monkeypatch, number):
     project = project_for()
     shot = OneShot(project.instance, project.resource)
     assert shot.ingest([bank_file(5)], None)
-    monkeypatch.setattr(assets.plan, "plan", lambda *_args, **_given: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(assets.plan, "plan", lambda *_args, **_given: signal.raise_signal(number))
     with pytest.raises(KeyboardInterrupt):
         shot.plan()
 
 
-def test_ctrl_c_that_is_swallowed_inside_a_step_ends_the_run_too(project_for, bank_file, monkeypatch):
+@SIGNALS
+def test_ctrl_c_that_is_swallowed_inside_a_step_ends_the_run_too(project_for, bank_file, monkeypatch, number):
     """As in a callback of a weak reference, where Python ignores what Dagster's handler raises."""
     project, real = project_for(), assets.plan.plan
 
     def swallowing(*args, **given):
         with suppress(dg.DagsterExecutionInterruptedError):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return real(*args, **given)
 
     shot = OneShot(project.instance, project.resource)

@@ -205,8 +205,59 @@ def test_a_corrected_mapping_takes_the_place_of_one_that_accepted_nothing(worksp
     assert (right.accepted, right.rejected) == (1, 1)
     assert live(ws, "rejected_rows").height == 1
     assert check_now(ws).ok
-    with pytest.raises(ConfigError, match="1 rows were accepted before under another mapping"):
-        ingesting.ingest_file(ws, path, Mapping.parse(toml.format("%Y-%d-%m"), name="third"))
+
+
+_CARD = """
+[date]
+column = "Day"
+[description]
+column = "Text"
+[amount]
+column = "Amount"
+sign = "{sign}"
+[currency]
+constant = "EUR"
+[account_holder_id]
+constant = "{holder}"
+[account_holder_type]
+constant = "{type}"
+"""
+
+
+def card(tmp_path, sign, type_="consumer", holder="h-1"):
+    path = tmp_path / "card.csv"
+    path.write_text("Day,Text,Amount\n2026-02-01,REWE,12.50\n2026-02-02,LIDL,7.00\n")
+    return path, Mapping.parse(_CARD.format(sign=sign, type=type_, holder=holder), name=sign)
+
+
+def test_a_mapping_can_be_corrected_as_long_as_nothing_is_in_a_batch(steps_for, tmp_path):
+    """`enrich plan` showed what a wrong mapping makes of a file, and with that had fixed it for good."""
+    steps = steps_for()
+    ingesting.ingest_file(steps.ws, *card(tmp_path, "incoming", "business", "h-wrong"))
+    ingesting.ingest_file(steps.ws, *card(tmp_path, "incoming", "business"))
+    right = ingesting.ingest_file(steps.ws, *card(tmp_path, "outgoing"))
+    assert (right.accepted, right.repeats, right.rejected) == (2, 0, 0)
+    assert live(steps.ws, "raw_transactions")["entry_type"].to_list() == ["outgoing"] * 2
+    assert check_now(steps.ws).ok
+    assert len(steps.ws.ledger.rows(select(schema.source_files))) == 1
+    assert [(h.account_holder_id, h.type) for h in holders.wanted(steps.ws.ledger)] == [("h-1", "consumer")]
+    assert len(steps.plan()) == 1
+    with pytest.raises(ConfigError, match="2 rows were accepted before under another mapping, and are in a batch"):
+        ingesting.ingest_file(steps.ws, *card(tmp_path, "incoming"))
+    steps.finish()
+    assert steps.check()["enriched"] == 2
+
+
+def test_a_mapping_cannot_be_corrected_once_a_later_file_repeats_its_rows(steps_for, tmp_path):
+    ws = steps_for().ws
+    path, mapping = card(tmp_path, "outgoing")
+    ingesting.ingest_file(ws, path, mapping)
+    later = path.with_name("later.csv")
+    later.write_text(path.read_text() + "2026-02-03,ALDI,1.00\n")
+    assert ingesting.ingest_file(ws, later, mapping).repeats == 2
+    with pytest.raises(ConfigError, match="known to a later file"):
+        ingesting.ingest_file(ws, *card(tmp_path, "incoming"))
+    assert check_now(ws).ok
 
 
 def test_what_a_file_was_read_with_is_recorded(workspace_for, bank_file, tmp_path):

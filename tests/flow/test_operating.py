@@ -95,6 +95,7 @@ def test_status_names_a_cap_that_stops_everything(steps_for, bank_file):
     steps.submit()
     report = read_status(steps.ws)
     assert report.needs == [f"{key} is not sent: ENRICH_SPEND_CAP_DAY of 5 credits would be exceeded by a batch of 6"]
+    assert report.next_steps == []
     assert report.needs_person
 
 
@@ -168,7 +169,7 @@ def test_only_a_planned_batch_can_be_held(steps_for, bank_file):
     (key,) = steps.plan()
     ledger_operating.hold(steps.ws.ledger, key, who="ana", why="")
     assert steps.row(key).reason == "held by ana"
-    with pytest.raises(EnrichError, match="is held, and only a planned batch can be held"):
+    with pytest.raises(EnrichError, match="is held already: held by ana"):
         ledger_operating.hold(steps.ws.ledger, key, who="ana", why="")
     with pytest.raises(EnrichError, match="no batch nonsense"):
         ledger_operating.hold(steps.ws.ledger, "nonsense", who="ana", why="")

@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 from sqlalchemy import update
 
+from pipeline.flow.doctoring import examine
 from pipeline.flow.health import results_missing
-from pipeline.flow.publishing import publish_warehouse
+from pipeline.flow.publishing import publication_is_due, publish_warehouse
 from pipeline.flow.recutting import locate
 from pipeline.lake import archive
 from pipeline.lake.warehouse import current, query
@@ -44,6 +45,22 @@ def assert_refused(ws, *words):
     assert current(ws.home) == before
     assert query(ws.home, "SELECT count(*) FROM publication").rows == [(1,)]
     assert manifest.head(ws.ledger).published_revision < manifest.head(ws.ledger).revision
+
+
+def test_a_warehouse_that_somebody_removed_is_due_again(published):
+    ws = published.ws
+    assert not publication_is_due(ws)
+    (ws.home / "warehouse.duckdb").unlink()
+    assert publication_is_due(ws)
+    (finding,) = [one for one in examine(ws, published.client, who="ana") if one.what == "warehouse"]
+    assert (finding.ok, finding.says) == (False, "warehouse.duckdb is gone")
+    assert publish_warehouse(ws).published
+    assert not publication_is_due(ws)
+    assert query(ws.home, "SELECT count(*) FROM transactions").rows == [(20,)]
+
+
+def test_before_the_first_file_nothing_is_due(steps_for):
+    assert not publication_is_due(steps_for().ws)
 
 
 def test_a_row_deleted_from_a_landed_file_stops_publishing(published):

@@ -119,6 +119,16 @@ def test_status_query_hold_and_release(small):
     assert "no batch nonsense" in small.enrich("retry", "nonsense", code=1)
     assert "60" in small.enrich("query", "SELECT count(*) AS n FROM transactions")
     assert "error:" in small.enrich("query", "SELECT nothing FROM nowhere", code=1)
+    narrow = small.enrich("query", "SELECT * FROM batches LIMIT 1", COLUMNS="80").splitlines()
+    assert "- row 1" in narrow
+    assert "state             landed" in narrow  # each column on a line of its own, and nothing cut or folded
+    (small.path / "data" / "sandbox" / "warehouse.duckdb").unlink()
+    assert "made again" in small.enrich("rebuild")
+    assert "60" in small.enrich("query", "SELECT count(*) AS n FROM transactions")
+    copy = small.path / "copy.csv"
+    shutil.copy(small.path / "bank.csv", copy)
+    out = small.enrich("run", "copy.csv", "--time-scale", 500)
+    assert "copy.csv: the same content as bank.csv, which was read before: nothing new" in out
 
 
 def first_batch(folder, data):

@@ -185,7 +185,18 @@ def test_query_before_the_first_publication_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "sql", ["SELEC 1", "FROM main.nothing", "DELETE FROM main.batches", "CREATE TABLE main.t (a INT)"]
+    "sql",
+    [
+        "SELEC 1",
+        "FROM main.nothing",
+        "DELETE FROM main.batches",
+        "CREATE TABLE main.t (a INT)",
+        "",
+        "SELECT 1; SELECT 2",
+        "COPY (SELECT 1) TO 'never.csv'",
+        "EXPORT DATABASE 'never'",
+        "ATTACH 'never.duckdb'",
+    ],
 )
 def test_query_reports_what_duckdb_refuses_and_cannot_write(full: Lake, sql: str) -> None:
     publish(full.home, full.snapshot(), keep=DAY)
