@@ -54,6 +54,12 @@ def test_the_catalog_describes_every_asset(see):
     assert not [word for word in RAW if word in text]
 
 
+def test_a_table_shows_its_columns_and_the_warehouse_its_tables(see):
+    text = see("columns", "/assets/transactions", "counterparty_name", "Who was paid or who paid")
+    assert "Category from the holder type's set" in text
+    assert "api_calls" in see("warehouse", "/assets/warehouse", "what_went_wrong")
+
+
 def test_every_batch_is_a_green_partition(see, attempts):
     text = see("partitions", "/assets/batch_results?view=partitions", *attempts)
     assert f"Materialized ({len(attempts)})" in text
