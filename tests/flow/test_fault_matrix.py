@@ -90,7 +90,7 @@ FAULTS = {
     # the list
     "the list lags, and an answer is lost": Fault((post("drop", when="after"), post("batch_hidden", seconds=120))),
     "neither listed nor found for a while": Fault((post("batch_hidden", seconds=120, by_id=True),)),
-    "the list fails now and then": Fault(({"call": LIST, "every": 3, "do": "status", "status": 503},)),
+    "the list fails now and then": Fault(({"call": LIST, "every": 2, "do": "status", "status": 503},)),
     "the server's clock is ahead": Fault(({"call": "*", "do": "skew", "seconds": 7200}, post("drop", when="after"))),
     "the server's clock is behind": Fault(({"call": "*", "do": "skew", "seconds": -7200}, post("drop", when="after"))),
     "an unknown status for a while": Fault(({"call": ONE, "to": 6, "do": "set", "path": "status", "value": "paused"},)),
