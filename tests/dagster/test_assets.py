@@ -41,7 +41,7 @@ def test_a_file_that_cannot_be_read_fails_the_run_and_not_the_others(project_for
     result = project.run("ingest", config={"ops": {"raw_transactions": {"config": {"files": files}}}})
     assert not result.success
     failure = next(e for e in result.all_events if e.is_step_failure).step_failure_data.user_failure_data
-    assert "1 file(s) could not be read; 1 were" in failure.description
+    assert "1 file could not be read, 1 file could" in failure.description
     assert "odd.csv" in failure.description
     assert manifest.head(project.ws.ledger).revision == 1
 
