@@ -98,7 +98,8 @@ def status(report: Status) -> None:
     behind = report.revision - report.published_revision
     published = f", {behind} of it not published yet" if behind else ""
     say(f"[bold]{report.source}[/] · {escape(report.home)} · revision {report.revision}{published}")
-    table(["rows are", "count"], report.rows_by_state.items())
+    rejected = {"rejected (see rejected_rows)": report.rows_rejected} if report.rows_rejected else {}
+    table(["rows are", "count"], (report.rows_by_state | rejected).items())
     say("")
     rows = [(state, n, items, report.since.get(state)) for state, (n, items) in report.batches.items()]
     table(["batches are", "batches", "items", "the first since (UTC)"], rows)

@@ -54,6 +54,8 @@ def backup(ws: Workspace, to: Path) -> BackupReport:
     to = to.expanduser().resolve()
     if to == ws.home or to.is_relative_to(ws.home):
         raise ConfigError(f"{to} is in the data folder itself", hint="A backup belongs on another disk.")
+    if to.is_file():
+        raise ConfigError(f"{to} is a file", hint="A backup is a folder: name one that is new or empty.")
     with storage_errors("write", to):
         to.mkdir(parents=True, exist_ok=True)
         backup_mark.require_ours(to)  # before a lock is left in somebody's own folder

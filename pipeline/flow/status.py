@@ -46,6 +46,8 @@ class Status:
     revision: int
     published_revision: int
     rows_by_state: dict[str, int]
+    rows_rejected: int
+    """Rows of the files that were refused; `rejected_rows` says why."""
     batches: dict[str, tuple[int, int]]
     since: dict[str, datetime]
     """State to when the first of its batches entered it (naive UTC)."""
@@ -78,6 +80,7 @@ def read_status(ws: Workspace) -> Status:
         revision=head.revision,
         published_revision=head.published_revision,
         rows_by_state=rows_by_state(ws),
+        rows_rejected=_rejected(ws),
         batches=dict(sorted(by_state.items())),
         since={str(state): moment for state, moment in since},
         credits_spent=spending.spent,
@@ -128,6 +131,10 @@ def rows_by_state(ws: Workspace) -> dict[str, int]:
     for what, rows in ws.ledger.rows(query):
         counts[names.get(what) or ROW_STATE.get(State(what), IN_FLIGHT)] += int(rows)
     return dict(counts)
+
+
+def _rejected(ws: Workspace) -> int:
+    return int(ws.ledger.rows(select(func.coalesce(func.sum(schema.source_files.c.rejected), 0)))[0][0])
 
 
 def _needs(ws: Workspace, spending: Spending) -> list[str]:

@@ -28,6 +28,8 @@ _WORDS = {
     "date": "transaction date|booking date|buchungstag|buchungsdatum|datum|date|fecha|created|posted|posting|dátuma",
     "description": "merchant name|merchant|description|omschrijving|verwendungszweck|buchungstext|beschreibung|details"
     "|payee|handelaar|libell|desc|concept|közlemény|zpráva|message|memo|name|naam|empfänger|beneficiary|partner|text",
+    "party": "payee|merchant|empfänger|empfaenger|begünstigte|beguenstigte|beneficiary|partner|counterparty|tegenpartij"
+    "|bénéficiaire|beneficiario|příjemce|handelaar",
     "amount": "amount|betrag|bedrag|importe|montant|value|összege|částka|summe|belopp|valor|amt",
     "debit": "debit|débit|debet|withdrawal|paid out|soll|money out|cargo",
     "credit": "credit|crédit|deposit|paid in|haben|money in|abono",
@@ -118,7 +120,11 @@ def _description(sample: Sample) -> str:
     column = _named("description", texts)
     if not column and texts:
         column = max(texts, key=lambda name: sum(map(len, texts[name])))
-    return f"[description]\ncolumns = [{_toml(column)}]  # several are joined with a space"
+    # Many banks print who it was in one column and what for in another: without the first the API sees no merchant.
+    others = [name for name, values in texts.items() if name != column and len(set(values)) > 1]
+    party = _named("party", others)
+    names = ", ".join(_toml(name) for name in (party, column) if name)
+    return f"[description]\ncolumns = [{names}]  # several are joined with a space"
 
 
 def _amount(sample: Sample) -> str:

@@ -117,8 +117,9 @@ def obstacle(conn: Connection, limits: Limits, rows: int, *, now: datetime, run_
         ("ENRICH_SPEND_CAP_MONTH", limits.cap_month, _a.c.reserved_at >= day.replace(day=1)),
     )
     for name, cap, where in caps:
-        if cap is not None and spent(conn, where) + rows > cap:
-            return f"{name} of {cap} credits would be exceeded by a batch of {rows}"
+        taken = 0 if cap is None else spent(conn, where)
+        if cap is not None and taken + rows > cap:
+            return f"{name} of {cap} credits would be exceeded by a batch of {rows}: {taken} are spent"
     return None
 
 

@@ -204,6 +204,10 @@ def test_what_a_backup_must_not_overwrite(landed, tmp_path, settings_for, worksp
         backup(ws, ws.home / "backup")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
+    a_file = tmp_path / "backup.tar"
+    a_file.touch()
+    with pytest.raises(ConfigError, match=r"backup\.tar is a file"):
+        backup(landed.ws, a_file)
     with pytest.raises(ConfigError, match=r"thesis\.txt"):
         backup(ws, tmp_path / "mine")
     backup(ws, to)

@@ -94,7 +94,8 @@ def test_status_names_a_cap_that_stops_everything(steps_for, bank_file):
     (key,) = steps.plan()
     steps.submit()
     report = read_status(steps.ws)
-    assert report.needs == [f"{key} is not sent: ENRICH_SPEND_CAP_DAY of 5 credits would be exceeded by a batch of 6"]
+    why = "ENRICH_SPEND_CAP_DAY of 5 credits would be exceeded by a batch of 6: 0 are spent"
+    assert report.needs == [f"{key} is not sent: {why}"]
     assert report.next_steps == []
     assert report.needs_person
 

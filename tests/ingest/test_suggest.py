@@ -57,6 +57,24 @@ def test_usual_layouts_are_recognised(
     assert (mapping.amount.column, mapping.amount.sign) == amount
 
 
+@pytest.mark.parametrize(
+    ("header", "first", "second", "columns"),
+    [
+        ("Buchungstag;Empfänger;Verwendungszweck;Betrag;Währung", "REWE;Danke 1", "DM;Danke 2", ("Empfänger", "Verwendungszweck")),
+        ("Date;Description;Payee;Amount;Currency", "card 1;A", "card 2;B", ("Payee", "Description")),
+        # Always the same: that is the bank or the holder.
+        ("Date;Description;Payee;Amount;Currency", "card 1;A", "card 2;A", ("Description",)),
+    ],
+    ids=["german", "english", "constant"],
+)
+def test_who_and_what_for_are_both_taken(
+    tmp_path: Path, header: str, first: str, second: str, columns: tuple[str, ...]
+) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(f"{header}\n2025-01-31;{first};-5,00;EUR\n2025-02-01;{second};-6,50;EUR\n")
+    assert Mapping.parse(suggest_mapping(path)).description.names == columns
+
+
 def test_debit_and_credit_are_recognised(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     rows = "Date,Payee,Paid out,Paid in,Balance\n2025-01-31,A,5.00,,1.00\n2025-02-01,B,,6.00,7.00\n"

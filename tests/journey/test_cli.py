@@ -113,6 +113,7 @@ def test_status_query_hold_and_release(small):
     status = json.loads(small.enrich("status", "--json"))
     assert status["batches"] == {"landed": [3, 60]}
     assert status["rows_by_state"] == {"landed": 60}
+    assert status["rows_rejected"] == 1
     assert status["credits_spent"] == 60
     assert status["needs_person"] is False
     assert "is landed, not held" in small.enrich("release", f"{first_batch(small, data)}", code=1)
