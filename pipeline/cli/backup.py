@@ -32,7 +32,8 @@ def backup(
     note = report.note
     typer.echo(
         f"revision {note.revision} is in {to}: {note.lake_files:,} files of the lake and {note.archive_files:,} of the"
-        f" archive, {note.bytes / 1e6:,.1f} MB; {report.copied:,} were new, {report.removed:,} that nothing needs any more were removed"
+        f" archive, {note.bytes / 1e6:,.1f} MB; {report.copied:,} were new, and {report.removed:,} that nothing needs"
+        " any more were removed"
     )
 
 

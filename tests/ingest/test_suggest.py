@@ -60,7 +60,7 @@ def test_usual_layouts_are_recognised(
 @pytest.mark.parametrize(
     ("header", "first", "second", "columns"),
     [
-        ("Buchungstag;Empfänger;Verwendungszweck;Betrag;Währung", "REWE;Danke 1", "DM;Danke 2", ("Empfänger", "Verwendungszweck")),
+        ("Tag;Empfänger;Verwendungszweck;Betrag;Währung", "REWE;Ihr 1", "DM;Ihr 2", ("Empfänger", "Verwendungszweck")),
         ("Date;Description;Payee;Amount;Currency", "card 1;A", "card 2;B", ("Payee", "Description")),
         # Always the same: that is the bank or the holder.
         ("Date;Description;Payee;Amount;Currency", "card 1;A", "card 2;A", ("Description",)),
