@@ -73,8 +73,10 @@ def _v3_route(sandbox: Sandbox, path: str, operations: dict[str, Operation]) -> 
             return Response(status_code=400)
         return await run_in_threadpool(_Serving(sandbox, label, operations, request, body).answer)
 
+    route = Route(path, endpoint)
     # Every method comes here, so that a wrong one is counted and answered like any other request.
-    return Route(path, endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    route.methods = None
+    return route
 
 
 @dataclass(slots=True)

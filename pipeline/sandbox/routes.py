@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.sandbox import admin, batches, categories, holders, transactions, webhooks
+from pipeline.sandbox import admin, batches, categories, holders, openapi, transactions, webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,7 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
 
 OPEN: tuple[tuple[str, dict[str, Callable[[Call], Response]]], ...] = (
     ("/health", {"GET": admin.health}),
+    ("/openapi.json", {"GET": openapi.read}),
     ("/sandbox/info", {"GET": admin.info}),
     ("/sandbox/books", {"GET": admin.summary}),
     ("/sandbox/books/batches", {"GET": admin.batches}),
