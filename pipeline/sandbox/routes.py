@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.sandbox import admin, batches, categories, holders, openapi, transactions, webhooks
+from pipeline.sandbox import admin, batches, categories, holders, openapi, reports, transactions, webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +69,14 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
         },
     ),
     ("/v3/categories/{id}", {"GET": Operation(categories.read, "categories")}),
+    (
+        "/v3/reports",
+        {"POST": Operation(reports.create, "reports"), "GET": Operation(reports.list_, "reports")},
+    ),
+    (
+        "/v3/reports/{id}",
+        {"GET": Operation(reports.read, "reports"), "DELETE": Operation(reports.delete, "reports")},
+    ),
 )
 
 OPEN: tuple[tuple[str, dict[str, Callable[[Call], Response]]], ...] = (

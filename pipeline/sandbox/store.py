@@ -78,7 +78,19 @@ CREATE TABLE deliveries (seq INTEGER PRIMARY KEY AUTOINCREMENT, event INTEGER NO
 CREATE INDEX deliveries_waiting ON deliveries (webhook, next_at, seq) WHERE state = 'waiting';
 CREATE INDEX deliveries_of ON deliveries (event);
 """
-_STEPS = (_FIRST, _FAULTS, _WEBHOOKS)
+# Reports and bank statements: as with batches, what becomes of them and when is decided when they are taken in. `about`
+# is the id of what an event tells of if that is no batch; such events have numbers below zero, which no batch has.
+_DOCUMENTS = """
+CREATE TABLE reports (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner INTEGER NOT NULL,
+    transaction_id TEXT NOT NULL, description TEXT NOT NULL, fields TEXT NOT NULL, created_at INTEGER NOT NULL,
+    pending_at INTEGER NOT NULL, decided_at INTEGER NOT NULL, outcome TEXT NOT NULL);
+CREATE TABLE bank_statements (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner INTEGER NOT NULL,
+    name TEXT, pages INTEGER NOT NULL, size INTEGER NOT NULL, created_at INTEGER NOT NULL, finish_at INTEGER NOT NULL,
+    error TEXT, overview BLOB, results BLOB);
+ALTER TABLE events ADD COLUMN about TEXT;
+CREATE INDEX events_about ON events (about) WHERE about IS NOT NULL;
+"""
+_STEPS = (_FIRST, _FAULTS, _WEBHOOKS, _DOCUMENTS)
 """A state file of version n has had the first n steps; the others are taken when it is opened."""
 SCHEMA_VERSION = len(_STEPS)
 

@@ -33,7 +33,7 @@ def create(call: Call) -> Response:
 
 def read(call: Call) -> Response:
     """GET /v3/transactions/{id}: the latest version that has been processed."""
-    found, position = _latest(call, call.path["id"], now_us())
+    found, position = latest(call, call.path["id"], now_us())
     sql = f"SELECT {_PARTS} FROM items WHERE seq = ? AND position = ?"  # noqa: S608
     row = call.store.connection().execute(sql, (found.seq, position)).fetchone()
     return answer(transaction(row, found.made))
@@ -42,7 +42,7 @@ def read(call: Call) -> Response:
 def delete(call: Call) -> Response:
     """DELETE /v3/transactions/{id}: 204; what it cost stays in the books."""
     with call.store.write() as con:
-        found, position = _latest(call, call.path["id"], now_us())
+        found, position = latest(call, call.path["id"], now_us())
         con.execute(
             "UPDATE items SET gone = 1 WHERE owner = ? AND id = ? AND (seq, position) <= (?, ?)",
             (call.owner, call.path["id"], found.seq, position),
@@ -88,7 +88,7 @@ def _of_submission(
     return [((found.seq, row[0]), transaction(row[1:], found.made)) for row in con.execute(sql, given)]
 
 
-def _latest(call: Call, identity: str, now: int) -> tuple[Submission, int]:
+def latest(call: Call, identity: str, now: int) -> tuple[Submission, int]:
     """Submission and position of the version that counts; raises 404."""
     sql = (
         f"SELECT i.position, i.gone, {', '.join('s.' + name for name in Submission._fields)}"  # noqa: S608

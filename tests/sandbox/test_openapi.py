@@ -107,16 +107,19 @@ def test_answers_have_no_field_more_or_less_than_described(client, items):
         pass
     assert len(call("GET", f"/v3/batches/{batch}/results", "/v3/batches/{id}/results")["results"]) == 3
     call("POST", "/v3/transactions", json=items(1, "alone-")[0])
+    told = {"transaction_id": "alone-0", "description": "Not them", "fields": [".entities.counterparty"]}
+    report = call("POST", "/v3/reports", json=told)["id"]
     hook = call("POST", "/v3/webhooks", json={"url": "http://127.0.0.1:9/", "events": ["batches.completed"]})["id"]
     call("PATCH", f"/v3/webhooks/{hook}", "/v3/webhooks/{id}", json={"enabled": False, "token": "t"})
     for path, identity in (
         ("/v3/account_holders/{id}", "of-shapes"),
         ("/v3/transactions/{id}", "alone-0"),
         ("/v3/webhooks/{id}", hook),
+        ("/v3/reports/{id}", report),
         ("/v3/categories/{id}", "consumer"),
     ):
         call("GET", path.format(id=identity), path)
-    for path in ("/v3/batches", "/v3/account_holders", "/v3/transactions", "/v3/webhooks"):
+    for path in ("/v3/batches", "/v3/account_holders", "/v3/transactions", "/v3/webhooks", "/v3/reports"):
         assert call("GET", path, params={"limit": 1})["data"]
     rule = {"call": "POST /v3/batches", "ids": ["shape-0"], "do": "item_error", "times": 1}
     call("PUT", "/sandbox/faults", json={"rules": [rule]})
@@ -128,6 +131,7 @@ def test_answers_have_no_field_more_or_less_than_described(client, items):
         ("/v3/transactions/{id}", "alone-0"),
         ("/v3/account_holders/{id}", "of-shapes"),
         ("/v3/webhooks/{id}", hook),
+        ("/v3/reports/{id}", report),
     ):
         call("DELETE", path.format(id=identity), path)
     described = {f"{method.upper()} {path}" for path, table in document()["paths"].items() for method in table}

@@ -32,7 +32,8 @@ def _back_to_the_first_version(path):
     for column in ("skew", "listed_from", "found_from", "found_until", "results_until"):
         con.execute(f"ALTER TABLE submissions DROP COLUMN {column}")
     con.execute("ALTER TABLE items DROP COLUMN fault")
-    for table in ("fault_plan", "fault_counts", "fault_log", "webhooks", "events", "deliveries"):
+    tables = ("fault_plan", "fault_counts", "fault_log", "webhooks", "events", "deliveries")
+    for table in (*tables, "reports", "bank_statements"):
         con.execute(f"DROP TABLE {table}")
     con.execute("PRAGMA user_version = 1")
     con.close()

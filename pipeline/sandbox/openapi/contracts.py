@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.sandbox import books, schema
+from pipeline.sandbox import books, report_input, schema
 from pipeline.sandbox.faults.plan import Plan
 from pipeline.sandbox.openapi import shapes
 
@@ -48,6 +48,10 @@ CONTRACTS: dict[str, Contract] = {
     "PATCH /v3/webhooks/{id}": Contract(shapes.Webhook, schema.WebhookChanges),
     "DELETE /v3/webhooks/{id}": Contract(None),
     "GET /v3/categories/{id}": Contract(shapes.CategorySet),
+    "POST /v3/reports": Contract(shapes.Report, report_input.ReportInput, refuses=(404,)),
+    "GET /v3/reports": Contract(shapes.Page[shapes.Report], query=shapes.ReportQuery),
+    "GET /v3/reports/{id}": Contract(shapes.Report),
+    "DELETE /v3/reports/{id}": Contract(None),
     "GET /health": Contract(shapes.Health),
     "GET /openapi.json": Contract(dict[str, Any]),
     "GET /sandbox/info": Contract(shapes.Info),

@@ -27,6 +27,7 @@ Moment = Annotated[
     ),
 ]
 Cursor = Annotated[str, Meta(pattern=CURSOR_PATTERN, description="`next_cursor` of the page before.")]
+ReportStatus = Literal["open", "pending", "resolved", "rejected"]
 Limit = Annotated[int, Meta(ge=1, le=LONGEST_LIMIT, description="Longest page; a large one is cut down.")]
 
 
@@ -218,6 +219,18 @@ class Webhook(Shape):
     enabled: bool
 
 
+class Report(Shape):
+    """A complaint about a transaction, and how far it is."""
+
+    id: str
+    transaction_id: str
+    description: str
+    fields: list[str]
+    created_at: Stamp
+    status: ReportStatus
+    rejection_reason: str | None
+
+
 class CategorySet(Shape):
     """Categories by direction."""
 
@@ -285,6 +298,13 @@ class TransactionQuery(Listed):
 
     limit: Limit = transactions.DEFAULT_LIMIT
     account_holder_id: str | None = None
+
+
+class ReportQuery(Listed):
+    """Query of GET /v3/reports."""
+
+    limit: Limit = 10
+    status: ReportStatus | None = None
 
 
 class ChargesQuery(msgspec.Struct):
