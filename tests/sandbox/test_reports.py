@@ -9,8 +9,8 @@ import pytest
 
 GOOD = {"transaction_id": "t0", "description": "Another shop", "fields": [".entities.counterparty", ".location"]}
 REPORT_EVENTS = ("reports.pending", "reports.resolved", "reports.rejected")
-FAST = {"unthrottled": True, "time_scale": 500_000}
-"""An hour takes 7 ms, three days half a second."""
+FAST = {"unthrottled": True, "time_scale": 500, "report_pending_seconds": 200.0, "report_decision_seconds": 250.0}
+"""Pending after 0.4 s, decided 0.5 s later; a larger scale would shorten the 24 h of retries to less than a moment."""
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_only_what_is_missing_is_missing(reporter):
 
 @pytest.mark.parametrize(("share", "outcome"), [(0.0, "resolved"), (1.0, "rejected")])
 def test_a_report_goes_its_way_and_each_step_is_told(start, items, receiver, share, outcome):
-    client = start(**FAST, report_rejected_share=share, report_pending_seconds=100_000.0)
+    client = start(**FAST, report_rejected_share=share)
     client.post("/v3/transactions", json=items(1)[0]).raise_for_status()
     client.hook(receiver.url, *REPORT_EVENTS)
     client.hook(f"{receiver.url}/batches")
@@ -115,7 +115,7 @@ def test_a_report_goes_its_way_and_each_step_is_told(start, items, receiver, sha
 
 
 def test_nothing_is_told_of_a_report_that_is_gone(start, items, receiver):
-    client = start(unthrottled=True, time_scale=500_000, report_pending_seconds=500_000.0)
+    client = start(**{**FAST, "report_pending_seconds": 500.0})
     client.post("/v3/transactions", json=items(1)[0]).raise_for_status()
     client.hook(receiver.url, *REPORT_EVENTS)
     gone, stays = (client.post("/v3/reports", json=GOOD).json()["id"] for _ in range(2))
