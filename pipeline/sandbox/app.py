@@ -132,7 +132,8 @@ class _Serving:
         if len(self.body) > MAX_BODY:
             raise ApiError(413, "Request body too large")
         skew = round(self.skew * SECOND)
-        call = Call(sandbox, owner, request.path_params, request.query_params, self.body, self.visit, skew)
+        kind = request.headers.get("content-type", "")
+        call = Call(sandbox, owner, request.path_params, request.query_params, self.body, self.visit, skew, kind)
         return operation.handler(call)
 
 

@@ -8,7 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.sandbox import admin, batches, categories, holders, openapi, reports, transactions, webhooks
+from pipeline.sandbox import (
+    admin,
+    bank_statements,
+    batches,
+    categories,
+    holders,
+    openapi,
+    reports,
+    transactions,
+    webhooks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +87,22 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
         "/v3/reports/{id}",
         {"GET": Operation(reports.read, "reports"), "DELETE": Operation(reports.delete, "reports")},
     ),
+    (
+        "/v3/bank_statements",
+        {
+            "POST": Operation(bank_statements.create, "bank_statements"),
+            "GET": Operation(bank_statements.list_, "bank_statements"),
+        },
+    ),
+    (
+        "/v3/bank_statements/{id}",
+        {
+            "GET": Operation(bank_statements.read, "bank_statements"),
+            "DELETE": Operation(bank_statements.delete, "bank_statements"),
+        },
+    ),
+    ("/v3/bank_statements/{id}/results", {"GET": Operation(bank_statements.results, "bank_statements")}),
+    ("/v3/bank_statements/{id}/verify", {"POST": Operation(bank_statements.verify, "bank_statements")}),
 )
 
 OPEN: tuple[tuple[str, dict[str, Callable[[Call], Response]]], ...] = (

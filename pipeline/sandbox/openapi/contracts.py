@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.sandbox import books, report_input, schema
 from pipeline.sandbox.faults.plan import Plan
 from pipeline.sandbox.openapi import shapes
+from pipeline.sandbox.statements.shapes import Overview, StatementResults
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Contract:
     """Of the JSON of 200; None for a 204."""
     takes: Any = None
     """Of the body; None for none."""
+    form: Any = None
+    """The same of a multipart form."""
     query: Any = None
     """A struct with one field per parameter."""
     refuses: tuple[int, ...] = ()
@@ -52,6 +55,12 @@ CONTRACTS: dict[str, Contract] = {
     "GET /v3/reports": Contract(shapes.Page[shapes.Report], query=shapes.ReportQuery),
     "GET /v3/reports/{id}": Contract(shapes.Report),
     "DELETE /v3/reports/{id}": Contract(None),
+    "POST /v3/bank_statements": Contract(shapes.BankStatement, form=shapes.StatementForm, refuses=(400, 415)),
+    "GET /v3/bank_statements": Contract(shapes.Page[shapes.BankStatement], query=shapes.BankStatementQuery),
+    "GET /v3/bank_statements/{id}": Contract(shapes.BankStatement),
+    "GET /v3/bank_statements/{id}/results": Contract(StatementResults, refuses=(409,)),
+    "POST /v3/bank_statements/{id}/verify": Contract(Overview, refuses=(400,)),
+    "DELETE /v3/bank_statements/{id}": Contract(None),
     "GET /health": Contract(shapes.Health),
     "GET /openapi.json": Contract(dict[str, Any]),
     "GET /sandbox/info": Contract(shapes.Info),

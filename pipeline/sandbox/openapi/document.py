@@ -44,7 +44,9 @@ _INVALID, _TOO_MANY = 422, 429
 @cache
 def document() -> dict[str, Any]:
     """The whole document, which nobody may change."""
-    kinds = [kind for contract in _contracts() for kind in (contract.gives, contract.takes, contract.query)]
+    kinds = [
+        kind for contract in _contracts() for kind in (contract.gives, contract.takes, contract.form, contract.query)
+    ]
     known = [kind for kind in (*kinds, Problems, Refusal) if kind is not None]
     _, components = msgspec.json.schema_components(known, ref_template=REF)
     paths: dict[str, dict[str, Any]] = {}
@@ -103,6 +105,9 @@ def _operation(
         made["security"] = [{"key": []}]
     if contract.takes is not None:
         made["requestBody"] = {"required": True, "content": _json(contract.takes)}
+    if contract.form is not None:
+        content = {"multipart/form-data": {"schema": _schema(contract.form)}}
+        made["requestBody"] = {"required": True, "content": content}
     return made
 
 
@@ -158,7 +163,7 @@ def _responses(path: str, contract: Contract) -> dict[str, Any]:
         statuses.add(403)
     if "{" in path:
         statuses.add(404)
-    if contract.takes is not None or contract.query is not None:
+    if any(kind is not None for kind in (contract.takes, contract.form, contract.query)):
         statuses.add(422)
     answered |= {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)}
     return answered

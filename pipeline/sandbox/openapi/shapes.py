@@ -231,6 +231,31 @@ class Report(Shape):
     rejection_reason: str | None
 
 
+class StatementFile(Shape):
+    """The file of a bank statement; no pages if it is no PDF."""
+
+    no_pages: int
+    size: int | None
+
+
+class StatementError(Shape):
+    """Why a bank statement could not be read."""
+
+    code: Literal["invalid_bank_statement", "internal_error"]
+    message: str
+
+
+class BankStatement(Shape):
+    """An uploaded statement and how far it is."""
+
+    id: str
+    name: str | None
+    status: Literal["processing", "completed", "error"]
+    created_at: Stamp
+    file: StatementFile
+    error: StatementError | None
+
+
 class CategorySet(Shape):
     """Categories by direction."""
 
@@ -305,6 +330,19 @@ class ReportQuery(Listed):
 
     limit: Limit = 10
     status: ReportStatus | None = None
+
+
+class BankStatementQuery(Listed):
+    """Query of GET /v3/bank_statements."""
+
+    limit: Limit = 10
+    status: Literal["processing", "completed", "error", "queued", "processed", "failed"] | None = None
+
+
+class StatementForm(msgspec.Struct):
+    """Form of POST /v3/bank_statements."""
+
+    file: Annotated[str, Meta(description="A PDF with a text layer.", extra_json_schema={"format": "binary"})]
 
 
 class ChargesQuery(msgspec.Struct):
