@@ -6,9 +6,11 @@ import re
 
 import httpx
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from statement_pdfs import british
 
 from pipeline.sandbox.app import build_app
 from pipeline.sandbox.config import SandboxConfig
@@ -26,6 +28,15 @@ def described(tmp_path_factory):
     config = SandboxConfig(time_scale=500, unthrottled=True, max_webhooks=10_000, api_key=(KEY,))
     with SandboxProcess(tmp_path_factory.mktemp("openapi"), config) as process:
         yield process
+
+
+@pytest.fixture(scope="module")
+def session():
+    """One connection for all calls: to open one each time is most of the work."""
+    with requests.Session() as made:
+        made.trust_env = False
+        made.headers["X-API-Key"] = KEY
+        yield made
 
 
 @pytest.fixture
@@ -46,19 +57,36 @@ api.config.generation.update(
 
 # A plan that fits the schema need not fit together, and one that does makes the server misbehave, which is its purpose:
 # `test_fault_plan` tries them.
-@api.exclude(path="/sandbox/faults", method=["PUT", "DELETE"]).parametrize()
-@settings(
-    max_examples=12,
-    derandomize=True,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
+NOT_TRIED = {"admin_put_faults", "admin_end_faults"}
+
+
+def _try(path, method):
+    @api.include(path=path, method=method.upper()).parametrize()
+    @settings(
+        max_examples=8,
+        derandomize=True,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def attempt(case, described, session):
+        # The second holder of an id is refused with 400 however valid it is, and the same small ids are drawn again.
+        excluded = [positive_data_acceptance] if case.operation.label == "POST /v3/account_holders" else []
+        case.call_and_validate(base_url=described.url, session=session, excluded_checks=excluded)
+
+    return attempt
+
+
+# One test of its own for each operation. A single parametrized one would do, but schemathesis 4.32 under pytest 9.2
+# gives all of its cases the same id, of which pytest-xdist runs one.
+globals().update(
+    {
+        f"test_answers_are_as_described_{operation['operationId']}": _try(path, method)
+        for path, operations in document()["paths"].items()
+        for method, operation in operations.items()
+        if operation["operationId"] not in NOT_TRIED
+    }
 )
-def test_every_answer_is_as_described(case, described):
-    # The second holder of an id is refused with 400 however valid it is, and the same small ids are drawn again.
-    once = case.operation.label == "POST /v3/account_holders"
-    excluded = [positive_data_acceptance] if once else []
-    case.call_and_validate(base_url=described.url, headers={"X-API-Key": KEY}, excluded_checks=excluded)
 
 
 def test_what_is_served_is_described(client, tmp_path):
@@ -91,7 +119,9 @@ def test_answers_have_no_field_more_or_less_than_described(client, items):
     seen = set()
 
     def call(method, path, label=None, **sent):
-        answered = client.request(method, path, **sent).raise_for_status()
+        request = client.build_request(method, path, **sent)
+        request.read()
+        answered = client.send(request).raise_for_status()
         operation = api[label or path][method]
         operation.validate_response(answered)
         seen.add(operation.label)
@@ -109,6 +139,12 @@ def test_answers_have_no_field_more_or_less_than_described(client, items):
     call("POST", "/v3/transactions", json=items(1, "alone-")[0])
     told = {"transaction_id": "alone-0", "description": "Not them", "fields": [".entities.counterparty"]}
     report = call("POST", "/v3/reports", json=told)["id"]
+    shown = "/v3/bank_statements/{id}"
+    statement = call("POST", "/v3/bank_statements", files={"file": ("may.pdf", british(), "application/pdf")})["id"]
+    call("POST", f"/v3/bank_statements/{statement}/verify", f"{shown}/verify")
+    while call("GET", f"/v3/bank_statements/{statement}", shown)["status"] == "processing":
+        pass
+    assert call("GET", f"/v3/bank_statements/{statement}/results", f"{shown}/results")["accounts"]
     hook = call("POST", "/v3/webhooks", json={"url": "http://127.0.0.1:9/", "events": ["batches.completed"]})["id"]
     call("PATCH", f"/v3/webhooks/{hook}", "/v3/webhooks/{id}", json={"enabled": False, "token": "t"})
     for path, identity in (
@@ -119,8 +155,8 @@ def test_answers_have_no_field_more_or_less_than_described(client, items):
         ("/v3/categories/{id}", "consumer"),
     ):
         call("GET", path.format(id=identity), path)
-    for path in ("/v3/batches", "/v3/account_holders", "/v3/transactions", "/v3/webhooks", "/v3/reports"):
-        assert call("GET", path, params={"limit": 1})["data"]
+    for name in ("batches", "account_holders", "transactions", "webhooks", "reports", "bank_statements"):
+        assert call("GET", f"/v3/{name}", params={"limit": 1})["data"]
     rule = {"call": "POST /v3/batches", "ids": ["shape-0"], "do": "item_error", "times": 1}
     call("PUT", "/sandbox/faults", json={"rules": [rule]})
     for path in document()["paths"]:
@@ -132,6 +168,7 @@ def test_answers_have_no_field_more_or_less_than_described(client, items):
         ("/v3/account_holders/{id}", "of-shapes"),
         ("/v3/webhooks/{id}", hook),
         ("/v3/reports/{id}", report),
+        (shown, statement),
     ):
         call("DELETE", path.format(id=identity), path)
     described = {f"{method.upper()} {path}" for path, table in document()["paths"].items() for method in table}

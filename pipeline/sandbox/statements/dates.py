@@ -31,6 +31,7 @@ _FORMS = (
 _DATES = [re.compile(rf"(?:{form})(?![\w/])", re.IGNORECASE) for form in _FORMS]
 _CENTURY = 2000
 _MONTHS_IN_YEAR = 12
+_DAYS_IN_MONTH = 31
 _BETWEEN = re.compile(r"\s*(?:to|until|through|bis|[-\u2013\u2014])\s*", re.IGNORECASE)
 
 
@@ -48,8 +49,15 @@ def leading(text: str, at: int = 0) -> tuple[Written, int] | None:
     for pattern in _DATES:
         found = pattern.match(text, at)
         if found is not None:
-            return _written(found), found.end()
+            written = _written(found)
+            # 12.50 is a sum, whatever it looks like.
+            return (written, found.end()) if _possible(written) else None
     return None
+
+
+def _possible(written: Written) -> bool:
+    small, large = sorted((written.first, written.second))
+    return 1 <= small <= _MONTHS_IN_YEAR and large <= _DAYS_IN_MONTH
 
 
 def period(line: str) -> tuple[Written, Written] | None:

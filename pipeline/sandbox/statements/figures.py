@@ -39,6 +39,8 @@ def figure(text: str) -> Figure | None:
     number = found["number"]
     decimals = re.search(r"[.,](\d{1,2})$", number)
     whole = number[: decimals.start()] if decimals else number
+    if decimals and decimals[0][0] in whole:
+        return None
     value = Decimal(re.sub(r"\D", "", whole) + "." + (decimals[1] if decimals else "0"))
     signs = {found["sign"], found["inner"], (found["tail"] or "").upper()}
     negative = bool(found["open"] or signs & {"-", "\u2212", "DR"})

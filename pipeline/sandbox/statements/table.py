@@ -151,7 +151,10 @@ def _distance(cell: Cell, column: Column) -> tuple[int, int]:
 
 
 def continues(line: str, columns: list[Column], row: Row) -> bool:
-    """Add a line to the description of the row above it, if it stands where descriptions do."""
+    """Add a line to the description of the row above it, if it stands where descriptions do.
+
+    Tables that print the date beside the last line of a description are read wrongly: their text goes to the row above.
+    """
     found = cells(line)
     texts = [column for column in columns if column.kind == "text"]
     if len(found) != 1 or not texts or row.continued >= MOST_CONTINUED:
