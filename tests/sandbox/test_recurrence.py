@@ -167,6 +167,15 @@ def test_three_payments_of_very_different_amounts_are_chance():
     assert recurring_groups(months("t", 1, [4.0, 90.0, 31.0])) == []
 
 
+def test_few_payments_that_differ_must_keep_time():
+    """Three visits to a restaurant are no subscription, three bills of an energy supplier are."""
+    bills = [pay("a", "2024-01-05", 80.0), pay("b", "2024-02-05", 95.0), pay("c", "2024-03-06", 110.0)]
+    assert found(bills) == [("monthly", ["a", "b", "c"])]
+    assert recurring_groups([*bills, pay("d", "2024-03-19", 100.0)]) == []
+    visits = [pay("a", "2024-01-05", 20.0), pay("b", "2024-02-01", 31.0), pay("c", "2024-03-07", 26.0)]
+    assert recurring_groups(visits) == []
+
+
 def test_irregular_shopping_is_no_group():
     chance = random.Random(11)
     groups = 0
