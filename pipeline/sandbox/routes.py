@@ -13,9 +13,12 @@ from pipeline.sandbox import (
     bank_statements,
     batches,
     categories,
+    entities,
     holders,
     openapi,
+    recurring,
     reports,
+    rules,
     transactions,
     webhooks,
 )
@@ -48,6 +51,7 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
         "/v3/account_holders",
         {"POST": Operation(holders.create, "post_holders"), "GET": Operation(holders.list_, "holders")},
     ),
+    ("/v3/account_holders/{id:path}/recurring_groups", {"POST": Operation(recurring.groups, "holders")}),
     (
         "/v3/account_holders/{id:path}",
         {"GET": Operation(holders.read, "holders"), "DELETE": Operation(holders.delete, "holders")},
@@ -59,6 +63,7 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
             "GET": Operation(transactions.list_, "transactions"),
         },
     ),
+    ("/v3/transactions/{id:path}/assign", {"POST": Operation(transactions.assign, "transactions")}),
     (
         "/v3/transactions/{id:path}",
         {
@@ -78,7 +83,16 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
             "DELETE": Operation(webhooks.delete, "webhooks"),
         },
     ),
-    ("/v3/categories/{id}", {"GET": Operation(categories.read, "categories")}),
+    (
+        "/v3/categories/{id}",
+        {"GET": Operation(categories.read, "categories"), "POST": Operation(categories.change, "categories")},
+    ),
+    ("/v3/categories/{id}/reset", {"POST": Operation(categories.reset, "categories")}),
+    ("/v3/rules", {"GET": Operation(rules.list_, "rules"), "POST": Operation(rules.append, "rules")}),
+    ("/v3/rules/replace", {"POST": Operation(rules.replace, "rules")}),
+    ("/v3/rules/{id}", {"PATCH": Operation(rules.change, "rules"), "DELETE": Operation(rules.delete, "rules")}),
+    ("/v3/entities/resolve", {"POST": Operation(entities.resolve, "entities")}),
+    ("/v3/entities/{id}", {"GET": Operation(entities.read, "entities")}),
     (
         "/v3/reports",
         {"POST": Operation(reports.create, "reports"), "GET": Operation(reports.list_, "reports")},

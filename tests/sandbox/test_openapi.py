@@ -60,6 +60,21 @@ api.config.generation.update(
 NOT_TRIED = {"admin_put_faults", "admin_end_faults"}
 
 
+MAY_BE_REFUSED = {
+    # The second holder of an id, however valid it is; the same small ids are drawn again.
+    "POST /v3/account_holders",
+    # Name and website exclude each other, and not every text names somebody.
+    "POST /v3/entities/resolve",
+    # A rule is a small program: that it is an object is all that a schema can say, and most objects are no rule.
+    "POST /v3/rules",
+    "POST /v3/rules/replace",
+    "PATCH /v3/rules/{id}",
+    # There are none at most positions; documented as 400.
+    "DELETE /v3/rules/{id}",
+}
+"""Operations that answer 400 to what fits the schema."""
+
+
 def _try(path, method):
     @api.include(path=path, method=method.upper()).parametrize()
     @settings(
@@ -70,8 +85,7 @@ def _try(path, method):
         suppress_health_check=list(HealthCheck),
     )
     def attempt(case, described, session):
-        # The second holder of an id is refused with 400 however valid it is, and the same small ids are drawn again.
-        excluded = [positive_data_acceptance] if case.operation.label == "POST /v3/account_holders" else []
+        excluded = [positive_data_acceptance] if case.operation.label in MAY_BE_REFUSED else []
         case.call_and_validate(base_url=described.url, session=session, excluded_checks=excluded)
 
     return attempt
@@ -127,33 +141,8 @@ def test_answers_have_no_field_more_or_less_than_described(client, items):
         seen.add(operation.label)
         return answered.json() if answered.content else None
 
-    call("POST", "/v3/account_holders", json={"id": "of-shapes", "type": "business"})
-    sent = [
-        *items(2, "shape-", account_holder_id="of-shapes", location={"raw_address": "1 Main St", "country": "US"}),
-        *items(1, "stray-", account_holder_id="nobody"),
-    ]
-    batch = call("POST", "/v3/batches", json={"operation": "POST /v3/transactions", "data": sent})["id"]
-    while call("GET", f"/v3/batches/{batch}", "/v3/batches/{id}")["status"] == "processing":
-        pass
-    assert len(call("GET", f"/v3/batches/{batch}/results", "/v3/batches/{id}/results")["results"]) == 3
-    call("POST", "/v3/transactions", json=items(1, "alone-")[0])
-    told = {"transaction_id": "alone-0", "description": "Not them", "fields": [".entities.counterparty"]}
-    report = call("POST", "/v3/reports", json=told)["id"]
-    shown = "/v3/bank_statements/{id}"
-    statement = call("POST", "/v3/bank_statements", files={"file": ("may.pdf", british(), "application/pdf")})["id"]
-    call("POST", f"/v3/bank_statements/{statement}/verify", f"{shown}/verify")
-    while call("GET", f"/v3/bank_statements/{statement}", shown)["status"] == "processing":
-        pass
-    assert call("GET", f"/v3/bank_statements/{statement}/results", f"{shown}/results")["accounts"]
-    hook = call("POST", "/v3/webhooks", json={"url": "http://127.0.0.1:9/", "events": ["batches.completed"]})["id"]
-    call("PATCH", f"/v3/webhooks/{hook}", "/v3/webhooks/{id}", json={"enabled": False, "token": "t"})
-    for path, identity in (
-        ("/v3/account_holders/{id}", "of-shapes"),
-        ("/v3/transactions/{id}", "alone-0"),
-        ("/v3/webhooks/{id}", hook),
-        ("/v3/reports/{id}", report),
-        ("/v3/categories/{id}", "consumer"),
-    ):
+    made = {**_transactions(call, items), **_personal(call, items), **_documents(call)}
+    for path, identity in made.items():
         call("GET", path.format(id=identity), path)
     for name in ("batches", "account_holders", "transactions", "webhooks", "reports", "bank_statements"):
         assert call("GET", f"/v3/{name}", params={"limit": 1})["data"]
@@ -163,13 +152,58 @@ def test_answers_have_no_field_more_or_less_than_described(client, items):
         if path.startswith("/sandbox/") or "/" not in path[1:]:
             call("GET", path)
     call("DELETE", "/sandbox/faults")
-    for path, identity in (
-        ("/v3/transactions/{id}", "alone-0"),
-        ("/v3/account_holders/{id}", "of-shapes"),
-        ("/v3/webhooks/{id}", hook),
-        ("/v3/reports/{id}", report),
-        (shown, statement),
-    ):
-        call("DELETE", path.format(id=identity), path)
+    for path, identity in made.items():
+        if "delete" in document()["paths"][path]:
+            call("DELETE", path.format(id=identity), path)
     described = {f"{method.upper()} {path}" for path, table in document()["paths"].items() for method in table}
     assert seen == described & CONTRACTS.keys()
+    assert described <= CONTRACTS.keys(), "an operation whose answers may be anything"
+
+
+def _transactions(call, items):
+    call("POST", "/v3/account_holders", json={"id": "of-shapes", "type": "business"})
+    sent = [
+        *items(2, "shape-", account_holder_id="of-shapes", location={"raw_address": "1 Main St", "country": "US"}),
+        *items(1, "stray-", account_holder_id="nobody"),
+    ]
+    batch = call("POST", "/v3/batches", json={"operation": "POST /v3/transactions", "data": sent})["id"]
+    while call("GET", f"/v3/batches/{batch}", "/v3/batches/{id}")["status"] == "processing":
+        pass
+    assert len(call("GET", f"/v3/batches/{batch}/results", "/v3/batches/{id}/results")["results"]) == 3
+    call("POST", "/v3/account_holders", json={"id": "other", "type": "business"})
+    assign = "/v3/transactions/{id}/assign"
+    call("POST", "/v3/transactions/shape-0/assign", assign, json={"account_holder_id": "other"})
+    for month in range(1, 7):
+        (item,) = items(1, f"m{month}-", account_holder_id="other", amount=9.99)
+        call("POST", "/v3/transactions", json={**item, "description": "NETFLIX.COM", "date": f"2024-0{month}-01"})
+    groups = "/v3/account_holders/{id}/recurring_groups"
+    assert call("POST", "/v3/account_holders/other/recurring_groups", groups)
+    return {"/v3/transactions/{id}": "shape-1", "/v3/account_holders/{id}": "of-shapes"}
+
+
+def _personal(call, items):
+    call("POST", "/v3/categories/own", "/v3/categories/{id}", json={"incoming": ["Salary"], "outgoing": ["Rent"]})
+    call("POST", "/v3/categories/consumer/reset", "/v3/categories/{id}/reset")
+    rule = {"set": "merchant", "to": "Own"}
+    call("POST", "/v3/rules", json=rule)
+    call("POST", "/v3/rules/replace", json=[rule])
+    assert call("GET", "/v3/rules")
+    call("PATCH", "/v3/rules/0", "/v3/rules/{id}", json=rule)
+    call("POST", "/v3/transactions", json=items(1, "ruled-")[0])
+    call("DELETE", "/v3/rules/0", "/v3/rules/{id}")
+    entity = call("POST", "/v3/entities/resolve", json={"website": "netflix.com"})["id"]
+    return {"/v3/categories/{id}": "own", "/v3/entities/{id}": entity}
+
+
+def _documents(call):
+    told = {"transaction_id": "shape-1", "description": "Not them", "fields": [".entities.counterparty"]}
+    report = call("POST", "/v3/reports", json=told)["id"]
+    hook = call("POST", "/v3/webhooks", json={"url": "http://127.0.0.1:9/", "events": ["batches.completed"]})["id"]
+    call("PATCH", f"/v3/webhooks/{hook}", "/v3/webhooks/{id}", json={"enabled": False, "token": "t"})
+    shown = "/v3/bank_statements/{id}"
+    statement = call("POST", "/v3/bank_statements", files={"file": ("may.pdf", british(), "application/pdf")})["id"]
+    call("POST", f"/v3/bank_statements/{statement}/verify", f"{shown}/verify")
+    while call("GET", f"/v3/bank_statements/{statement}", shown)["status"] == "processing":
+        pass
+    assert call("GET", f"/v3/bank_statements/{statement}/results", f"{shown}/results")["accounts"]
+    return {"/v3/reports/{id}": report, "/v3/webhooks/{id}": hook, shown: statement}

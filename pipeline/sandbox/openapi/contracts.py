@@ -7,7 +7,10 @@ that is not here is in the document all the same, with any JSON as its answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
+
+from msgspec import Meta
 
 from pipeline.sandbox import books, report_input, schema
 from pipeline.sandbox.faults.plan import Plan
@@ -27,9 +30,14 @@ class Contract:
     """The same of a multipart form."""
     query: Any = None
     """A struct with one field per parameter."""
+    id: Any = Annotated[str, Meta(min_length=1)]
+    """Of the `{id}` in the path."""
     refuses: tuple[int, ...] = ()
     """Statuses besides those of every operation of its kind."""
 
+
+_RULE = dict[str, Any]
+_POSITION = Annotated[int, Meta(ge=0, le=999_999_999)]
 
 CONTRACTS: dict[str, Contract] = {
     "POST /v3/batches": Contract(shapes.Batch, schema.BatchInput, refuses=(423,)),
@@ -51,6 +59,16 @@ CONTRACTS: dict[str, Contract] = {
     "PATCH /v3/webhooks/{id}": Contract(shapes.Webhook, schema.WebhookChanges),
     "DELETE /v3/webhooks/{id}": Contract(None),
     "GET /v3/categories/{id}": Contract(shapes.CategorySet),
+    "POST /v3/categories/{id}": Contract(shapes.CategorySet, shapes.CategorySetInput),
+    "POST /v3/categories/{id}/reset": Contract(shapes.CategorySet | None),
+    "POST /v3/transactions/{id}/assign": Contract(shapes.Transaction, shapes.AssignmentInput, refuses=(400,)),
+    "GET /v3/entities/{id}": Contract(shapes.Entity, refuses=(400,), id=UUID),
+    "POST /v3/entities/resolve": Contract(shapes.Entity, shapes.EntityInput, refuses=(400, 423)),
+    "GET /v3/rules": Contract(list[_RULE]),
+    "POST /v3/rules": Contract(_RULE, _RULE, refuses=(400,)),
+    "POST /v3/rules/replace": Contract(list[_RULE], list[_RULE], refuses=(400,)),
+    "PATCH /v3/rules/{id}": Contract(_RULE, _RULE, refuses=(400,), id=_POSITION),
+    "DELETE /v3/rules/{id}": Contract(type(None), refuses=(400, 422), id=_POSITION),
     "POST /v3/reports": Contract(shapes.Report, report_input.ReportInput, refuses=(404,)),
     "GET /v3/reports": Contract(shapes.Page[shapes.Report], query=shapes.ReportQuery),
     "GET /v3/reports/{id}": Contract(shapes.Report),

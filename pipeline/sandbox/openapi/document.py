@@ -98,7 +98,7 @@ def _operation(
         "operationId": f"{module}_{handler.__name__.strip('_')}",
         "summary": _summary(handler, f"{method} {path}"),
         "tags": [path.split("/")[2 if path.startswith("/v3/") else 1]],
-        "parameters": [*_path_parameters(path), *_query_parameters(contract, components)],
+        "parameters": [*_path_parameters(path, contract), *_query_parameters(contract, components)],
         "responses": _responses(path, contract),
     }
     if path.startswith("/v3/"):
@@ -118,8 +118,8 @@ def _summary(handler: Callable[[Call], Response], label: str) -> str:
     return rest[:1].upper() + rest[1:] if rest else label
 
 
-def _path_parameters(path: str) -> list[dict[str, Any]]:
-    schema = {"type": "string", "minLength": 1}
+def _path_parameters(path: str, contract: Contract) -> list[dict[str, Any]]:
+    schema = _schema(contract.id)
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name in re.findall(r"\{(\w+)\}", path)]
 
 

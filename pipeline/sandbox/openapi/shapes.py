@@ -263,6 +263,33 @@ class CategorySet(Shape):
     outgoing: list[str]
 
 
+class CategorySetInput(msgspec.Struct):
+    """Body of POST /v3/categories/{id}."""
+
+    incoming: list[str]
+    outgoing: list[str]
+
+
+class AssignmentInput(msgspec.Struct):
+    """Body of POST /v3/transactions/{id}/assign."""
+
+    account_holder_id: str
+
+
+class Entity(Intermediary, kw_only=True):
+    """Somebody who takes part in transactions. The sandbox knows no location."""
+
+    location: None
+
+
+class EntityInput(msgspec.Struct):
+    """Body of POST /v3/entities/resolve: either name or website."""
+
+    name: str | None = None
+    website: str | None = None
+    location: str | None = None
+
+
 class Health(Shape):
     """The server answers."""
 
