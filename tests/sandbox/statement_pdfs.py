@@ -58,10 +58,16 @@ def british() -> bytes:
     )
 
 
-def drawing(*lines: str) -> bytes:
+def typed(*lines: str) -> bytes:
+    """Lines in a font whose characters are all of one width, as many mainframes print."""
+    return drawing(*lines, font="Courier")
+
+
+def drawing(*lines: str, font: str = "Helvetica") -> bytes:
     """Lines of text on one page, and no table."""
     made = io.BytesIO()
     canvas = Canvas(made, pagesize=A4)
+    canvas.setFont(font, 9)
     for at, line in enumerate(lines):
         canvas.drawString(50, 800 - 15 * at, line)
     canvas.showPage()

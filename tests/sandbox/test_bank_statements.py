@@ -9,6 +9,9 @@ import httpx
 import pytest
 from statement_pdfs import british, drawing
 
+from pipeline.sandbox.config import SandboxConfig
+from pipeline.sandbox.process import SandboxProcess
+
 EVENTS = ("bank_statements.completed", "bank_statements.error")
 
 
@@ -175,3 +178,20 @@ def test_statements_that_take_long_hold_up_nobody(start, pdf):
     # At most eight at once are let in; the rest are told to come again.
     assert set(statuses) <= {200, 429}
     assert statuses.count(200) >= 8
+
+
+def test_a_crash_loses_no_statement(tmp_path, pdf, receiver):
+    config = SandboxConfig(unthrottled=True, time_scale=30)
+    headers = {"X-API-Key": "key"}
+    first = SandboxProcess(tmp_path, config).start()
+    with httpx.Client(base_url=first.url, headers=headers, trust_env=False) as client:
+        client.post("/v3/webhooks", json={"url": receiver.url, "events": EVENTS}).raise_for_status()
+        made = _send(client, pdf).raise_for_status().json()
+    first.kill()
+    with (
+        SandboxProcess(tmp_path, config) as second,
+        httpx.Client(base_url=second.url, headers=headers, trust_env=False) as client,
+    ):
+        (told,) = receiver.wait(1)
+        assert _ended(client, made["id"]) == {**made, "status": "completed"} == told.event["data"]
+        assert len(client.get(f"/v3/bank_statements/{made['id']}/results").json()["accounts"]) == 1

@@ -8,7 +8,7 @@ import zlib
 from decimal import Decimal
 
 import pytest
-from statement_pdfs import british, drawing, statement, with_password
+from statement_pdfs import british, drawing, statement, typed, with_password
 
 from pipeline.sandbox.statements.child import extract
 from pipeline.sandbox.statements.dates import Calendar, Written, leading, period
@@ -281,3 +281,58 @@ def test_damaged_files_are_read_or_refused():
             damaged[chance.randrange(8, len(pdf))] = chance.randrange(256)
         found = extract(bytes(damaged), most_pages=20, seconds=10)
         assert isinstance(found, Extracted | Refused)
+
+
+def test_a_date_once_a_day_and_figures_on_a_later_line():
+    pdf = typed(
+        "Date       Payment type and details          Paid out     Paid in      Balance",
+        "           BALANCE BROUGHT FORWARD                                   1,000.00",
+        "02 May 24  VIS  CORNER SHOP",
+        "                LONDON                          12.50",
+        "           DD   POWER COMPANY                   30.00                  957.50",
+        "03 May 24  CR   ACME LTD SALARY                           500.00     1,457.50",
+        "           BALANCE CARRIED FORWARD                                   1,457.50",
+        "Overdraft limit                                                        500.00",
+    )
+    (account,) = accounts(pdf)
+    assert told(account) == [
+        ("2024-05-02", "VIS CORNER SHOP LONDON", -12.5),
+        ("2024-05-02", "DD POWER COMPANY", -30.0),
+        ("2024-05-03", "CR ACME LTD SALARY", 500.0),
+    ]
+    assert (account.opening_balance, account.closing_balance) == (1000.0, 1457.5)
+    assert account.is_balance_reconciled is True
+
+
+def test_sections_with_a_head_each_and_a_column_of_an_unknown_name():
+    pdf = typed(
+        "Deposits and other credits",
+        "Date          Description                        Amount",
+        "05/02/24      PAYROLL ACME                       900.00",
+        "Total deposits and other credits                $900.00",
+        "Checks",
+        "Date          Check #                            Amount",
+        "05/03/24      1017                               100.00",
+        "05/04/24      1018*                               50.00",
+        "Total checks                                    $150.00",
+    )
+    (account,) = accounts(pdf)
+    assert told(account) == [
+        ("2024-05-02", "PAYROLL ACME", 900.0),
+        ("2024-05-03", "1017", -100.0),
+        ("2024-05-04", "1018*", -50.0),
+    ]
+
+
+def test_what_is_owed_on_a_card():
+    pdf = typed(
+        "Credit card statement       Minimum payment due: $25.00",
+        "Previous balance: $100.00   New balance: $30.00",
+        "Date        Description                        Amount",
+        "05/02/24    CORNER SHOP                         30.00",
+        "05/04/24    PAYMENT - THANK YOU               -100.00",
+    )
+    (account,) = accounts(pdf)
+    assert told(account) == [("2024-05-02", "CORNER SHOP", -30.0), ("2024-05-04", "PAYMENT - THANK YOU", 100.0)]
+    assert (account.opening_balance, account.closing_balance) == (-100.0, -30.0)
+    assert account.is_balance_reconciled is True

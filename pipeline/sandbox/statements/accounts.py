@@ -35,6 +35,8 @@ def read(pages: list[list[str]]) -> tuple[shapes.Overview, shapes.StatementResul
 
 
 def _account(found: Account) -> shapes.StatementAccount:
+    if found.owed:
+        _turn_round(found)
     currency = found.currency or by_iban(found.number) or "USD"
     calendar = Calendar(
         [one.row.date for one in found.lines if one.row.date], found.between, american=currency == "USD"
@@ -58,6 +60,18 @@ def _account(found: Account) -> shapes.StatementAccount:
         total_outgoing=float(-sum((one for one in amounts if one < 0), Decimal(0))),
         transactions=made,
     )
+
+
+def _turn_round(found: Account) -> None:
+    """What is owed becomes a balance below zero, a purchase an outgoing amount; CR stays the holder's."""
+    found.opening = None if found.opening is None else -found.opening
+    found.closing = None if found.closing is None else -found.closing
+    for line in found.lines:
+        for kind in ("amount", "balance"):
+            value = line.row.figures.get(kind)
+            if value is not None:
+                turned = value.value if value.credit else -value.value
+                line.row.figures[kind] = value._replace(value=turned, marked=True)
 
 
 def _transaction(row: Row, date: dt.date, amount: Decimal, currency: str) -> shapes.StatementTransaction:

@@ -32,6 +32,7 @@ _HOLDER = re.compile(
     r"\b(?:account holder|account name|customer|name|kontoinhaber)\s*:\s*(.+?)(?:\s{2,}|$)", re.IGNORECASE
 )
 _KIND = re.compile(r"\b(current|checking|savings?|credit card|business|giro)(?: account)?\b", re.IGNORECASE)
+_OWED = re.compile(r"\bcredit card\b|\bminimum payment\b", re.IGNORECASE)
 _BANK = re.compile(r"\b(?:bank|banque|banco|credit union|building society|sparkasse)\b", re.IGNORECASE)
 _INCOMING = re.compile(r"(?:deposits|credits|money in|payments in|additions)\b", re.IGNORECASE)
 _OUTGOING = re.compile(r"(?:withdrawals|debits|money out|payments out|purchases|fees|checks)\b", re.IGNORECASE)
@@ -55,6 +56,8 @@ class Account:
     closing: Decimal | None = None
     currency: str | None = None
     between: tuple[Written, Written] | None = None
+    owed: bool = False
+    """It is a credit card's: its figures are what the holder owes."""
     lines: list[Line] = field(default_factory=list)
 
 
@@ -78,7 +81,7 @@ def gather(pages: list[list[str]]) -> Statement:
     """Everything that the pages say."""
     found = Statement()
     date: Written | None = None
-    for _, line, named, row in rows(pages):
+    for line, named, row in rows(pages):
         if named:
             found.table_seen = True
             units = [one.unit for one in named if one.unit]
@@ -118,6 +121,7 @@ def _read_label(line: str, found: Statement) -> None:
     account.between = account.between or between
     currency = _CURRENCY.search(line)
     account.currency = account.currency or _code(currency[1] if currency else None)
+    account.owed = account.owed or _OWED.search(line) is not None
     account.kind = account.kind or (kind[1].lower() if (kind := _KIND.search(line)) else None)
     if _INCOMING.match(line.strip()):
         found.section = "incoming"

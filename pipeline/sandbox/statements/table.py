@@ -71,13 +71,12 @@ def cells(line: str) -> list[Cell]:
 
 
 def head(line: str) -> list[Column] | None:
-    """The columns, if the line names a date and where the money is."""
-    columns = [_column(cell) for cell in cells(line)]
-    known = [column for column in columns if column is not None]
-    kinds = [column.kind for column in known]
-    if len(known) < len(columns) or "date" not in kinds or not {"amount", "out", "in"} & set(kinds):
-        return None
-    return known
+    """The columns, if the line names a date and where the money is. A name that is not known is taken for text."""
+    found = cells(line)
+    columns = [_column(cell) or Column("text", cell.start, cell.end, None) for cell in found]
+    kinds = {column.kind for column in columns}
+    known = sum(_column(cell) is not None for cell in found)
+    return columns if known > len(found) / 2 and "date" in kinds and kinds & {"amount", "out", "in"} else None
 
 
 def _column(cell: Cell) -> Column | None:
@@ -88,19 +87,23 @@ def _column(cell: Cell) -> Column | None:
 
 
 def read_row(line: str, columns: list[Column], page: int) -> Row | None:
-    """A row that has at least one figure; None for any other line."""
-    found = cells(line)
-    if not found:
+    """A row with a date, figures, or both; None for any other line.
+
+    Without a date of its own (many print it once a day) it has to begin where descriptions do: what begins at the
+    margin is no row.
+    """
+    date, found = _date(cells(line), columns)
+    if date is None and not (found and _in_text(found[0], columns)):
         return None
-    date, found = _date(found, columns)
     row = Row(page, date, "")
-    words: list[str] = []
-    for cell in found:
-        text = _figures_of(cell, columns, row)
-        if text:
-            words.append(text)
-    row.text = " ".join(words)
-    return row if row.figures else None
+    words = [_figures_of(cell, columns, row) for cell in found]
+    row.text = " ".join(word for word in words if word)
+    return row if row.figures or date else None
+
+
+def _in_text(cell: Cell, columns: list[Column]) -> bool:
+    texts = [column for column in columns if column.kind == "text"]
+    return bool(texts) and texts[0].start - 3 <= cell.start <= texts[-1].end
 
 
 def _date(found: list[Cell], columns: list[Column]) -> tuple[Written | None, list[Cell]]:
@@ -156,30 +159,31 @@ def continues(line: str, columns: list[Column], row: Row) -> bool:
     Tables that print the date beside the last line of a description are read wrongly: their text goes to the row above.
     """
     found = cells(line)
-    texts = [column for column in columns if column.kind == "text"]
-    if len(found) != 1 or not texts or row.continued >= MOST_CONTINUED:
-        return False
-    if not texts[0].start - 3 <= found[0].start <= texts[-1].end:
+    if len(found) != 1 or row.continued >= MOST_CONTINUED or not _in_text(found[0], columns):
         return False
     row.text, row.continued = f"{row.text} {found[0].text}".strip(), row.continued + 1
     return True
 
 
-def rows(pages: list[list[str]]) -> Iterator[tuple[int, str, list[Column] | None, Row | None]]:
-    """Every line with its page, the columns if they change with it, and the row that it is, if it is one.
+def rows(pages: list[list[str]]) -> Iterator[tuple[str, list[Column] | None, Row | None]]:
+    """Every line with the columns, if they change with it, and the row that it is, if it is one.
 
-    A row is handed out when it begins; lines that it goes on for are added to it afterwards.
+    A row is handed out with its first figure; lines that it goes on for are added to it afterwards. One that begins
+    with a date and has its figures on a later line is put together.
     """
     columns: list[Column] = []
-    last: Row | None = None
     for page, lines in enumerate(pages, 1):
+        last: Row | None = None
         for line in lines:
             named = head(line)
-            row = read_row(line, columns, page) if columns and not named else None
             if named:
-                columns = named
-            if row is None and not named and last is not None and continues(line, columns, last):
+                columns, last = named, None
+                yield line, named, None
                 continue
+            row = read_row(line, columns, page)
+            if row is None and last is not None and continues(line, columns, last):
+                continue
+            if row is not None and row.date is None and last is not None and not last.figures:
+                row.date, row.text = last.date, f"{last.text} {row.text}".strip()
             last = row
-            yield page, line, named, row
-        last = None
+            yield line, None, row if row is not None and row.figures else None
