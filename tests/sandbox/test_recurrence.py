@@ -118,6 +118,13 @@ def test_one_offs_stay_out():
     assert found([*history, gift, same_day]) == [("monthly", ids(history))]
 
 
+def test_one_offs_of_one_day_at_the_same_price_stay_out():
+    history = months("t", 1, [17.99] * 5)
+    twins = [pay("u1", "2023-05-01"), pay("u2", "2023-05-01"), pay("u3", "2023-05-01")]
+    ((periodicity, members),) = found([*history, *twins])
+    assert (periodicity, len(members)) == ("monthly", 5)
+
+
 def test_a_subscription_shows_among_many_purchases():
     chance = random.Random(3)
     bought = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -98,9 +99,11 @@ def of_about_one_amount(payments: Sequence[Payment], ratio: float) -> list[Serie
 
 
 def of_one_period(payments: Sequence[Payment]) -> Series | None:
-    """The one series that explains most of these payments, or None."""
-    fits = [_chain(payments, period) for period in _candidates(payments) if _reaches(payments, period, 1)]
-    found = [one for one in fits if one is not None and _explains(one, len(payments))]
+    """The one series that explains most of these payments, or None. Many payments of one day count as two."""
+    by_day = Counter(one.date for one in payments)
+    count = sum(min(many, 2) for many in by_day.values())
+    fits = [_chain(payments, period) for period in _candidates(payments) if _reaches(payments, period, count)]
+    found = [one for one in fits if one is not None and _explains(one, count)]
     return min(found, key=lambda one: (-len(one.members), _misfit(one)), default=None)
 
 
@@ -141,7 +144,7 @@ def _interleaved(payments: Sequence[Payment]) -> list[Series]:
     found: list[Series] = []
     rest = list(payments)
     for _ in range(_INTERLEAVED):
-        chains = [_chain(rest, period) for period in _LONG if _reaches(payments, period, _INTERLEAVED)]
+        chains = [_chain(rest, period) for period in _LONG if _reaches(payments, period, len(payments) / _INTERLEAVED)]
         strict = [one for one in chains if one and _keeps_time(one) and len(one.members) > one.period.least]
         best = min(strict, key=lambda one: (-len(one.members), _misfit(one)), default=None)
         if best is None:
@@ -162,12 +165,12 @@ def _candidates(payments: Sequence[Payment]) -> list[Period]:
     return [*PERIODS, Period("other", usual, usual // 10, 4, _COVER)]
 
 
-def _reaches(payments: Sequence[Payment], period: Period, chains: int) -> bool:
-    """Whether so many chains can be long enough at all. Spares busy shops the search."""
+def _reaches(payments: Sequence[Payment], period: Period, count: float) -> bool:
+    """Whether a chain can explain so many payments at all. Spares busy shops the search."""
     if len(payments) < period.least:
         return False
     span = payments[-1].date.toordinal() - payments[0].date.toordinal()
-    return chains * (span / (period.days - period.slack) + 1) >= _COVER * len(payments)
+    return span / (period.days - period.slack) + 1 >= _COVER * count
 
 
 def _chain(payments: Sequence[Payment], period: Period) -> Series | None:
