@@ -152,10 +152,10 @@ def results(call: Call) -> Response:
 
 
 def verify(call: Call) -> Response:
-    """POST /v3/bank_statements/{id}/verify: what the first page tells, at once; 400 if it tells nothing (a guess)."""
+    """POST /v3/bank_statements/{id}/verify: what the first page tells, at once; 409 if it tells nothing (a guess)."""
     found = _find(call)
     if found.error is not None:
-        raise ApiError(400, found.error)
+        raise ApiError(409, found.error)
     return answer(msgspec.Raw(_column(call, "overview")))
 
 

@@ -122,6 +122,7 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
 OPEN: tuple[tuple[str, dict[str, Callable[[Call], Response]]], ...] = (
     ("/health", {"GET": admin.health}),
     ("/openapi.json", {"GET": openapi.read}),
+    ("/sandbox/openapi.json", {"GET": openapi.read_own}),
     ("/sandbox/info", {"GET": admin.info}),
     ("/sandbox/books", {"GET": admin.summary}),
     ("/sandbox/books/batches", {"GET": admin.batches}),

@@ -84,7 +84,7 @@ def test_what_cannot_be_read_ends_in_error(caller, content):
     assert ended["error"]["message"]
     path = f"/v3/bank_statements/{made['id']}"
     assert caller.get(f"{path}/results").status_code == 409
-    assert caller.post(f"{path}/verify").status_code == 400
+    assert caller.post(f"{path}/verify").status_code == 409
 
 
 def test_what_is_no_upload(caller, pdf):

@@ -19,13 +19,14 @@ from pipeline.sandbox.openapi.document import document
 from pipeline.sandbox.process import SandboxProcess
 
 KEY = "right"
+CHAIN_KEYS = tuple(f"chain-{number}" for number in range(100))
 METHODS = {"get", "post", "put", "patch", "delete", "options", "trace"}
 
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory):
-    """A server that knows one key, so that a wrong one can be told."""
-    config = SandboxConfig(time_scale=500, unthrottled=True, max_webhooks=10_000, api_key=(KEY,))
+    """A server that knows its keys, so that a wrong one can be told, and on which all is done at once."""
+    config = SandboxConfig(time_scale=1e9, unthrottled=True, max_webhooks=10_000, api_key=(KEY, *CHAIN_KEYS))
     with SandboxProcess(tmp_path_factory.mktemp("openapi"), config) as process:
         yield process
 
@@ -45,14 +46,27 @@ def client(described):
         yield made
 
 
-api = schemathesis.openapi.from_dict(document())
-api.config.generation.update(
-    deterministic=True,
-    # Unknown parameters are ignored, as unknown fields are (open question Q19), so that sending some is no mistake.
-    allow_extra_parameters=False,
-    # Each call is given the right key; what happens without it is the business of the check `ignored_auth`.
-    with_security_parameters=False,
-)
+def _loaded(content):
+    made = schemathesis.openapi.from_dict(content)
+    made.config.generation.update(
+        deterministic=True,
+        # Unknown parameters are ignored, as unknown fields are (open question Q19), so that sending some is no mistake.
+        allow_extra_parameters=False,
+        # Each call is given the right key; what happens without it is the business of the check `ignored_auth`.
+        with_security_parameters=False,
+    )
+    return made
+
+
+API, OWN = document(), document(own=True)
+PATHS = {**API["paths"], **OWN["paths"]}
+SCHEMAS = {path: schema for content in (API, OWN) for schema in (_loaded(content),) for path in content["paths"]}
+TRIED = {
+    "derandomize": True,
+    "deadline": None,
+    "phases": [Phase.explicit, Phase.generate],
+    "suppress_health_check": list(HealthCheck),
+}
 
 
 # A plan that fits the schema need not fit together, and one that does makes the server misbehave, which is its purpose:
@@ -75,18 +89,15 @@ MAY_BE_REFUSED = {
 """Operations that answer 400 to what fits the schema."""
 
 
+def _excluded(case):
+    return [positive_data_acceptance] if case.operation.label in MAY_BE_REFUSED else []
+
+
 def _try(path, method):
-    @api.include(path=path, method=method.upper()).parametrize()
-    @settings(
-        max_examples=8,
-        derandomize=True,
-        deadline=None,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @SCHEMAS[path].include(path=path, method=method.upper()).parametrize()
+    @settings(max_examples=8, **TRIED)
     def attempt(case, described, session):
-        excluded = [positive_data_acceptance] if case.operation.label in MAY_BE_REFUSED else []
-        case.call_and_validate(base_url=described.url, session=session, excluded_checks=excluded)
+        case.call_and_validate(base_url=described.url, session=session, excluded_checks=_excluded(case))
 
     return attempt
 
@@ -96,23 +107,47 @@ def _try(path, method):
 globals().update(
     {
         f"test_answers_are_as_described_{operation['operationId']}": _try(path, method)
-        for path, operations in document()["paths"].items()
+        for path, operations in PATHS.items()
         for method, operation in operations.items()
         if operation["operationId"] not in NOT_TRIED
     }
 )
 
 
+def test_what_is_made_is_found_changed_and_deleted(described, session):
+    """Chains of calls: the ids of what one has made are given to the next ones, by the document's links."""
+
+    keys = iter(CHAIN_KEYS)
+
+    class Chain(SCHEMAS["/v3/batches"].as_state_machine()):
+        def setup(self):
+            # Each chain begins with nothing, else Hypothesis finds that the same steps lead elsewhere.
+            self.key = next(keys)
+
+        def get_call_kwargs(self, case):  # noqa: ARG002
+            return {"base_url": described.url, "session": session, "headers": {"X-API-Key": self.key}}
+
+        def validate_response(self, response, case, additional_checks=None, **more):  # noqa: ARG002
+            # As the parent does it, but for the checks left out.
+            case.validate_response(
+                response, excluded_checks=_excluded(case), transport_kwargs=more, recorder=self.recorder
+            )
+
+    Chain.run(settings=settings(max_examples=20, stateful_step_count=8, **TRIED))
+
+
 def test_what_is_served_is_described(client, tmp_path):
-    served = client.get("/openapi.json").raise_for_status().json()
-    assert served["openapi"] == "3.1.0"
-    assert served["paths"].keys() == document()["paths"].keys()
+    for path, content in (("/openapi.json", API), ("/sandbox/openapi.json", OWN)):
+        served = client.get(path).raise_for_status().json()
+        assert served["openapi"] == "3.1.0"
+        assert served["paths"].keys() == content["paths"].keys()
+    assert not API["paths"].keys() & OWN["paths"].keys()
     routes = build_app(SandboxConfig(state=tmp_path))._app.routes
-    assert {re.sub(r":\w+\}", "}", route.path) for route in routes} == served["paths"].keys()
+    assert {re.sub(r":\w+\}", "}", route.path) for route in routes} == PATHS.keys()
 
 
 def test_a_method_is_answered_if_and_only_if_it_is_described(client):
-    for path, operations in document()["paths"].items():
+    for path, operations in PATHS.items():
         for method in METHODS:
             # No body: what is described answers anything but 405.
             answered = client.request(method.upper(), path.replace("{id}", "x"))
@@ -123,7 +158,7 @@ def test_a_method_is_answered_if_and_only_if_it_is_described(client):
 
 
 def test_every_operation_is_told_apart_and_explained():
-    operations = [one for table in document()["paths"].values() for one in table.values()]
+    operations = [one for table in PATHS.values() for one in table.values()]
     assert len({one["operationId"] for one in operations}) == len(operations)
     assert all(one["summary"] for one in operations)
 
@@ -136,7 +171,7 @@ def test_answers_have_no_field_more_or_less_than_described(client, items):
         request = client.build_request(method, path, **sent)
         request.read()
         answered = client.send(request).raise_for_status()
-        operation = api[label or path][method]
+        operation = SCHEMAS[label or path][label or path][method]
         operation.validate_response(answered)
         seen.add(operation.label)
         return answered.json() if answered.content else None
@@ -148,14 +183,14 @@ def test_answers_have_no_field_more_or_less_than_described(client, items):
         assert call("GET", f"/v3/{name}", params={"limit": 1})["data"]
     rule = {"call": "POST /v3/batches", "ids": ["shape-0"], "do": "item_error", "times": 1}
     call("PUT", "/sandbox/faults", json={"rules": [rule]})
-    for path in document()["paths"]:
+    for path in PATHS:
         if path.startswith("/sandbox/") or "/" not in path[1:]:
             call("GET", path)
     call("DELETE", "/sandbox/faults")
     for path, identity in made.items():
-        if "delete" in document()["paths"][path]:
+        if "delete" in PATHS[path]:
             call("DELETE", path.format(id=identity), path)
-    described = {f"{method.upper()} {path}" for path, table in document()["paths"].items() for method in table}
+    described = {f"{method.upper()} {path}" for path, table in PATHS.items() for method in table}
     assert seen == described & CONTRACTS.keys()
     assert described <= CONTRACTS.keys(), "an operation whose answers may be anything"
 

@@ -1,6 +1,6 @@
-"""The sandbox's description of itself at /openapi.json.
+"""The sandbox's description of itself at /openapi.json and /sandbox/openapi.json.
 
-Belongs here: the route. It is derived from the route table that it stands in, so that is read when asked for.
+Belongs here: the routes. It is derived from the route table that it stands in, so that is read when asked for.
 """
 
 from __future__ import annotations
@@ -18,3 +18,10 @@ def read(_: Call) -> Response:
     from pipeline.sandbox.openapi.document import document  # noqa: PLC0415
 
     return answer(document())
+
+
+def read_own(_: Call) -> Response:
+    """GET /sandbox/openapi.json: this document."""
+    from pipeline.sandbox.openapi.document import document  # noqa: PLC0415
+
+    return answer(document(own=True))

@@ -1,4 +1,6 @@
-"""The OpenAPI 3.1 document of the sandbox, put together from the route table, the handlers and the contracts.
+"""The OpenAPI 3.1 documents of the sandbox, put together from the route table, the handlers and the contracts.
+
+There are two: of the API that it stands in for, and of its own routes under /sandbox/, one of which makes it misbehave.
 
 Belongs here: the form of such a document. Paths, methods and rates come from `routes`, summaries from the handlers'
 docstrings, schemas from the structs; nothing about a single route is written here.
@@ -42,20 +44,20 @@ _INVALID, _TOO_MANY = 422, 429
 
 
 @cache
-def document() -> dict[str, Any]:
-    """The whole document, which nobody may change."""
-    kinds = [
-        kind for contract in _contracts() for kind in (contract.gives, contract.takes, contract.form, contract.query)
-    ]
+def document(*, own: bool = False) -> dict[str, Any]:
+    """The whole document, which nobody may change; of the sandbox's own routes, or of all the others."""
+    table = [one for one in operations() if one[0].startswith("/sandbox/") == own]
+    contracts = [_contract(path, method) for path, method, _ in table]
+    kinds = [kind for one in contracts for kind in (one.gives, one.takes, one.form, one.query)]
     known = [kind for kind in (*kinds, Problems, Refusal) if kind is not None]
     _, components = msgspec.json.schema_components(known, ref_template=REF)
     paths: dict[str, dict[str, Any]] = {}
-    for path, method, handler in operations():
+    for path, method, handler in table:
         paths.setdefault(path, {})[method.lower()] = _operation(path, method, handler, components)
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "Sandbox of the v3 API",
+            "title": "The sandbox's own routes" if own else "Sandbox of the v3 API",
             "version": "3",
             "description": "A stand-in for Ntropy's v3 API on this machine. What it answers is synthetic. Lists are"
             " newest first. Every answer carries X-Request-ID. An installed fault plan may add any status.",
@@ -85,17 +87,16 @@ def plain(path: str) -> str:
     return re.sub(r":\w+\}", "}", path)
 
 
-def _contracts() -> list[Contract]:
-    return [CONTRACTS.get(f"{method} {path}", Contract()) for path, method, _ in operations()]
+def _contract(path: str, method: str) -> Contract:
+    return CONTRACTS.get(f"{method} {path}", Contract())
 
 
 def _operation(
     path: str, method: str, handler: Callable[[Call], Response], components: dict[str, Any]
 ) -> dict[str, Any]:
-    contract = CONTRACTS.get(f"{method} {path}", Contract())
-    module = handler.__module__.rpartition(".")[2]
+    contract = _contract(path, method)
     made: dict[str, Any] = {
-        "operationId": f"{module}_{handler.__name__.strip('_')}",
+        "operationId": _identity(handler),
         "summary": _summary(handler, f"{method} {path}"),
         "tags": [path.split("/")[2 if path.startswith("/v3/") else 1]],
         "parameters": [*_path_parameters(path, contract), *_query_parameters(contract, components)],
@@ -108,7 +109,23 @@ def _operation(
     if contract.form is not None:
         content = {"multipart/form-data": {"schema": _schema(contract.form)}}
         made["requestBody"] = {"required": True, "content": content}
+    if method == "POST" and (links := _links(path)):
+        made["responses"]["200"]["links"] = links
     return made
+
+
+def _identity(handler: Callable[[Call], Response]) -> str:
+    return f"{handler.__module__.rpartition('.')[2]}_{handler.__name__.strip('_')}"
+
+
+def _links(path: str) -> dict[str, Any]:
+    """What is made by a POST to a collection can be read, changed and deleted by its id."""
+    parameters = {"id": "$response.body#/id"}
+    return {
+        name: {"operationId": name, "parameters": parameters}
+        for other, _, handler in operations()
+        if other.startswith(f"{path}/{{id}}") and (name := _identity(handler))
+    }
 
 
 def _summary(handler: Callable[[Call], Response], label: str) -> str:
