@@ -79,6 +79,8 @@ MAY_BE_REFUSED = {
     "POST /v3/account_holders",
     # Name and website exclude each other, and not every text names somebody.
     "POST /v3/entities/resolve",
+    # From a person's to a company's: chains of calls make both.
+    "POST /v3/transactions/{id}/assign",
     # A rule is a small program: that it is an object is all that a schema can say, and most objects are no rule.
     "POST /v3/rules",
     "POST /v3/rules/replace",

@@ -5,6 +5,7 @@ Belongs here: starting it, waiting no longer than allowed, and understanding wha
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from pipeline.sandbox.statements.shapes import Extracted, Refused
 
 MEGABYTES = 768
 """Address space of the process; a 50 MB file is held about three times."""
+_KEPT = {"PATH", "PYTHONPATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
 _HEAD = 1024
 """Readers look for %PDF- in the first 1,024 bytes."""
 _SPOKEN = msgspec.json.Decoder(Extracted | Refused)
@@ -25,8 +27,12 @@ def extract(content: bytes, *, most_pages: int, seconds: int) -> Extracted | Ref
     if b"%PDF-" not in content[:_HEAD]:
         return Refused(0, "The file is no PDF")
     command = [sys.executable, "-m", "pipeline.sandbox.statements", str(most_pages), str(seconds), str(MEGABYTES)]
+    # A key in the environment is none of its business.
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT}
     try:
-        done = subprocess.run(command, input=content, capture_output=True, timeout=seconds, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            command, input=content, capture_output=True, timeout=seconds, check=False, env=kept
+        )
         return _SPOKEN.decode(done.stdout) if done.returncode == 0 else Refused(0, _UNREADABLE)
     except (subprocess.TimeoutExpired, msgspec.DecodeError):
         return Refused(0, _UNREADABLE)
