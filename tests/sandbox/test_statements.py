@@ -8,6 +8,7 @@ import zlib
 from decimal import Decimal
 
 import pytest
+from statement_looks import Look
 from statement_pdfs import british, drawing, statement, typed, with_password
 
 from pipeline.sandbox.statements.child import extract
@@ -192,7 +193,7 @@ def test_a_figure_that_ran_into_the_description():
     ("text", "written"),
     [
         ("2024-05-03", Written(3, 5, 2024, True)), ("03/05/24 x", Written(3, 5, 2024, False)),
-        ("3.5.2024", Written(3, 5, 2024, False)), ("3 May 2024", Written(3, 5, 2024, True)),
+        ("3.5.2024", Written(3, 5, 2024, True)), ("3 May 2024", Written(3, 5, 2024, True)),
         ("03-MAY-24", Written(3, 5, 2024, True)), ("May 3, 2024", Written(3, 5, 2024, True)),
         ("3rd May", Written(3, 5, None, True)), ("03/05", Written(3, 5, None, False)),
         ("3. Mai", Written(3, 5, None, True)),
@@ -336,3 +337,22 @@ def test_what_is_owed_on_a_card():
     assert told(account) == [("2024-05-02", "CORNER SHOP", -30.0), ("2024-05-04", "PAYMENT - THANK YOU", 100.0)]
     assert (account.opening_balance, account.closing_balance) == (-100.0, -30.0)
     assert account.is_balance_reconciled is True
+
+
+def test_a_column_says_debit_or_credit():
+    rows = [
+        ("Date", "Description", "Type", "Amount"),
+        ("2024-05-03", "Shop", "Debit", "10.00"),
+        ("2024-05-04", "Refund", "Credit", "4.00"),
+    ]
+    (account,) = accounts(statement(rows, figures_from=3))
+    assert told(account) == [("2024-05-03", "Shop", -10.0), ("2024-05-04", "Refund", 4.0)]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_statements_of_many_looks(seed):
+    look = Look(random.Random(seed))
+    (account,) = accounts(look.pdf)
+    assert told(account) == look.rows
+    assert account.opening_balance == look.opening
+    assert account.is_balance_reconciled is not False

@@ -27,10 +27,10 @@ _COMPANY = re.compile(r"\b(?:ltd|limited|llc|inc|corp|plc|gmbh|ag|s\.?a|bv|llp)\
 def read(pages: list[list[str]]) -> tuple[shapes.Overview, shapes.StatementResults]:
     """Overview and accounts; raises `UnreadableError`."""
     found = gather(pages)
-    if not any(account.lines for account in found.accounts):
+    if not any(account.rows for account in found.accounts):
         why = "has no rows" if found.table_seen else "with date and amount was not found"
         raise UnreadableError(f"The table of transactions {why}")
-    results = shapes.StatementResults([_account(one) for one in found.accounts if one.lines])
+    results = shapes.StatementResults([_account(one) for one in found.accounts if one.rows])
     return _overview(gather(pages[:1])), results
 
 
@@ -38,15 +38,12 @@ def _account(found: Account) -> shapes.StatementAccount:
     if found.owed:
         _turn_round(found)
     currency = found.currency or by_iban(found.number) or "USD"
-    calendar = Calendar(
-        [one.row.date for one in found.lines if one.row.date], found.between, american=currency == "USD"
-    )
-    dates = [calendar.date(one.row.date) for one in found.lines if one.row.date]
+    calendar = Calendar([one.date for one in found.rows if one.date], found.between, american=currency == "USD")
+    dates = [calendar.date(one.date) for one in found.rows if one.date]
     amounts = _signed(found, newest_first=dates[0] > dates[-1])
     opening, closing, reconciled = _balances(found, amounts, newest_first=dates[0] > dates[-1])
     made = [
-        _transaction(one.row, date, amount, currency)
-        for one, date, amount in zip(found.lines, dates, amounts, strict=True)
+        _transaction(one, date, amount, currency) for one, date, amount in zip(found.rows, dates, amounts, strict=True)
     ]
     return shapes.StatementAccount(
         number=found.number,
@@ -66,12 +63,12 @@ def _turn_round(found: Account) -> None:
     """What is owed becomes a balance below zero, a purchase an outgoing amount; CR stays the holder's."""
     found.opening = None if found.opening is None else -found.opening
     found.closing = None if found.closing is None else -found.closing
-    for line in found.lines:
+    for row in found.rows:
         for kind in ("amount", "balance"):
-            value = line.row.figures.get(kind)
+            value = row.figures.get(kind)
             if value is not None:
                 turned = value.value if value.credit else -value.value
-                line.row.figures[kind] = value._replace(value=turned, marked=True)
+                row.figures[kind] = value._replace(value=turned, marked=True)
 
 
 def _transaction(row: Row, date: dt.date, amount: Decimal, currency: str) -> shapes.StatementTransaction:
@@ -89,36 +86,39 @@ def _transaction(row: Row, date: dt.date, amount: Decimal, currency: str) -> sha
 
 
 def _signed(found: Account, *, newest_first: bool) -> list[Decimal]:
-    """What each line did to the balance: from its column, its sign, its section, or the balances themselves."""
-    figures = [one.row.figures.get("amount") for one in found.lines]
-    by_sign = any(one is not None and one.marked for one in figures)
-    only_credits = by_sign and not any(one.value < 0 for one in figures if one is not None)
-    made: list[Decimal] = []
+    """What each row did to the balance."""
+    figures = [one.figures.get("amount") for one in found.rows]
+    by_sign = any(one is not None and (one.value < 0 or (one.marked and not one.credit)) for one in figures)
+    by_mark = any(one is not None and one.credit for one in figures)
     deltas = _deltas(found, newest_first=newest_first)
-    for line, delta in zip(found.lines, deltas, strict=True):
-        out, into, amount = (line.row.figures.get(kind) for kind in ("out", "in", "amount"))
-        if out is not None and (out.value or into is None):
-            made.append(-abs(out.value))
-        elif into is not None:
-            made.append(abs(into.value))
-        elif amount is None:
-            raise UnreadableError("A row of the table has no amount")
-        elif by_sign and not only_credits:
-            made.append(amount.value)
-        elif by_sign:
-            made.append(abs(amount.value) if amount.credit else -abs(amount.value))
-        elif delta is not None and abs(delta) == amount.value:
-            made.append(delta)
-        elif line.direction is not None:
-            made.append(amount.value if line.direction == "incoming" else -amount.value)
-        else:
-            raise UnreadableError("Nothing tells incoming from outgoing amounts")
-    return made
+    return [
+        _change(row, delta, by_sign=by_sign, by_mark=by_mark) for row, delta in zip(found.rows, deltas, strict=True)
+    ]
+
+
+def _change(row: Row, delta: Decimal | None, *, by_sign: bool, by_mark: bool) -> Decimal:
+    """From the column, the sign, a mark, a word for it or the heading above, or else from the balances."""
+    out, into, amount = (row.figures.get(kind) for kind in ("out", "in", "amount"))
+    if out is not None and (out.value or into is None):
+        return -abs(out.value)
+    if into is not None:
+        return abs(into.value)
+    if amount is None:
+        raise UnreadableError("A row of the table has no amount")
+    if by_sign:
+        return amount.value
+    if by_mark:
+        return amount.value if amount.credit else -amount.value
+    if row.direction is not None:
+        return amount.value if row.direction == "incoming" else -amount.value
+    if delta is not None and abs(delta) == amount.value:
+        return delta
+    raise UnreadableError("Nothing tells incoming from outgoing amounts")
 
 
 def _deltas(found: Account, *, newest_first: bool) -> Iterator[Decimal | None]:
     """By how much the running balance changed with each line, in the order of the lines."""
-    balances = [one.row.figures.get("balance") for one in found.lines]
+    balances = [one.figures.get("balance") for one in found.rows]
     values = [None if one is None else one.value for one in balances]
     ordered = [*values, found.opening] if newest_first else [found.opening, *values]
     for at in range(len(values)):
@@ -130,7 +130,7 @@ def _balances(
     found: Account, amounts: list[Decimal], *, newest_first: bool
 ) -> tuple[Decimal | None, Decimal | None, bool | None]:
     """Opening and closing balance, worked out if they are not printed, and whether everything adds up."""
-    running = [one.row.figures.get("balance") for one in found.lines]
+    running = [one.figures.get("balance") for one in found.rows]
     first, last = (-1, 0) if newest_first else (0, -1)
     opening, closing = found.opening, found.closing
     if opening is None and (one := running[first]) is not None:
@@ -157,7 +157,7 @@ def _overview(found: Statement) -> shapes.Overview:
     if found.holder:
         holder = shapes.StatementHolder("business" if _COMPANY.search(found.holder) else "consumer", found.holder)
     between = next((one.between for one in found.accounts if one.between), None)
-    known = [line.row.date for one in found.accounts for line in one.lines if line.row.date]
+    known = [row.date for one in found.accounts for row in one.rows if row.date]
     american = all((one.currency or by_iban(one.number) or "USD") == "USD" for one in found.accounts)
     calendar = Calendar(known, between, american=american)
     return shapes.Overview(

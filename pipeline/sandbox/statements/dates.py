@@ -85,7 +85,8 @@ def _written(found: re.Match[str]) -> Written:
     if year is not None and year < 100:  # noqa: PLR2004
         year += _CENTURY
     if "first" in parts:
-        return Written(int(parts["first"]), int(parts["second"]), year, certain=False)
+        # Who writes points has the day first.
+        return Written(int(parts["first"]), int(parts["second"]), year, certain="." in found[0])
     named = parts.get("month")
     month = _MONTHS[named.lower()] if named else int(parts["month_number"])
     return Written(int(parts["day"]), month, year, certain=True)

@@ -39,14 +39,6 @@ _OUTGOING = re.compile(r"(?:withdrawals|debits|money out|payments out|purchases|
 
 
 @dataclass(slots=True)
-class Line:
-    """A row with the section it stood in: the direction that this gives it, or none."""
-
-    row: Row
-    direction: str | None
-
-
-@dataclass(slots=True)
 class Account:
     """An account as far as the lines have told of it."""
 
@@ -58,7 +50,7 @@ class Account:
     between: tuple[Written, Written] | None = None
     owed: bool = False
     """It is a credit card's: its figures are what the holder owes."""
-    lines: list[Line] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -104,7 +96,8 @@ def _add(row: Row, found: Statement) -> None:
         shown = row.figures.get("balance") or next(iter(row.figures.values()))
         _set_balance(account, which, shown.value)
     elif not _TOTAL.match(row.text) and row.date is not None and set(row.figures) != {"balance"}:
-        account.lines.append(Line(row, found.section))
+        row.direction = row.direction or found.section
+        account.rows.append(row)
 
 
 def _read_label(line: str, found: Statement) -> None:
@@ -140,7 +133,7 @@ def _read_number(line: str, found: Statement) -> None:
         return
     number = match[match.lastindex or 0].replace(" ", "")
     account = found.current
-    if account.number not in (None, number) and account.lines:
+    if account.number not in (None, number) and account.rows:
         found.accounts.append(Account(between=account.between, currency=account.currency))
         found.section = None
     found.current.number = found.current.number or number

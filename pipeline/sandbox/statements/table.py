@@ -20,8 +20,9 @@ _NAMES = {
     "date": "date|transaction date|trans date|trans. date|posting date|posted|date posted|booking date|value date|"
     "posted date|effective date|datum|buchungstag|buchungsdatum|valuta|wertstellung",
     "text": "description|details|transaction|transactions|transaction details|transaction description|particulars|"
-    "narrative|narration|payee|memo|payment type and details|reference|text|verwendungszweck|beschreibung|type|"
+    "narrative|narration|payee|memo|payment type and details|reference|text|verwendungszweck|beschreibung|"
     "buchungstext|merchant|name",
+    "way": "type|transaction type|entry type|dr/cr|cr/dr|debit/credit|credit/debit|d/c|c/d|direction",
     "amount": "amount|transaction amount|sum|value|betrag|umsatz",
     "out": "debit|debits|paid out|money out|withdrawal|withdrawals|payments|payments out|out|outgoing|withdrawn|"
     "charges|soll|debit amount|withdrawals/debits",
@@ -30,6 +31,10 @@ _NAMES = {
     "balance": "balance|running balance|account balance|ending daily balance|saldo|kontostand|balance after",
 }
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split("|")}
+_WAYS = {
+    **dict.fromkeys(("debit", "dr", "d", "out", "outgoing", "withdrawal", "soll", "s"), "outgoing"),
+    **dict.fromkeys(("credit", "cr", "c", "in", "incoming", "deposit", "haben", "h"), "incoming"),
+}
 _FIGURES = ("amount", "out", "in", "balance")
 _CELLS = re.compile(r"\S+(?: \S+)*")
 MOST_CONTINUED = 4
@@ -62,6 +67,8 @@ class Row:
     date: Written | None
     text: str
     figures: dict[str, Figure] = field(default_factory=dict)
+    direction: str | None = None
+    """What a column of its own says, or the section it stands in."""
     continued: int = 0
 
 
@@ -122,8 +129,11 @@ def _date(found: list[Cell], columns: list[Column]) -> tuple[Written | None, lis
 
 
 def _figures_of(cell: Cell, columns: list[Column], row: Row) -> str:
-    """Put the figures of a cell into the row; returns what is left of its text."""
+    """Put the figures of a cell into the row, or its direction; returns what is left of its text."""
     if _take(cell, columns, row):
+        return ""
+    if _nearest(cell, columns).kind == "way" and cell.text.lower() in _WAYS:
+        row.direction = _WAYS[cell.text.lower()]
         return ""
     parts = [Cell(found[0], cell.start + found.start(), cell.start + found.end()) for found in
              re.finditer(r"\S+", cell.text)]  # fmt: skip
@@ -140,11 +150,15 @@ def _take(cell: Cell, columns: list[Column], row: Row) -> bool:
     value = figure(cell.text)
     if value is None:
         return False
-    kind = min(columns, key=lambda column: _distance(cell, column)).kind
+    kind = _nearest(cell, columns).kind
     if kind not in _FIGURES or kind in row.figures:
         return False
     row.figures[kind] = value
     return True
+
+
+def _nearest(cell: Cell, columns: list[Column]) -> Column:
+    return min(columns, key=lambda column: _distance(cell, column))
 
 
 def _distance(cell: Cell, column: Column) -> tuple[int, int]:
