@@ -213,6 +213,8 @@ def test_the_order_of_day_and_month_is_the_statements():
     assert Calendar([third], None, american=False).date(third).isoformat() == "2024-04-03"
     assert Calendar([third, Written(13, 4, 2024, certain=False)], None, american=True).date(third).month == 4
     assert Calendar([third, Written(4, 13, 2024, certain=False)], None, american=False).date(third).month == 3
+    later = Written(9, 4, 2024, certain=False)
+    assert Calendar([third, later], None, american=True).date(third).month == 4
     for written in (Written(31, 2, 2024, certain=True), Written(3, 4, None, certain=True)):
         with pytest.raises(UnreadableError):
             Calendar([written], None, american=False).date(written)

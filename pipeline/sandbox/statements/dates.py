@@ -7,6 +7,7 @@ the date: `Calendar` tells it for a whole statement.
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from itertools import pairwise
 from typing import NamedTuple
@@ -32,6 +33,7 @@ _DATES = [re.compile(rf"(?:{form})(?![\w/])", re.IGNORECASE) for form in _FORMS]
 _CENTURY = 2000
 _MONTHS_IN_YEAR = 12
 _DAYS_IN_MONTH = 31
+_LEAP_YEAR = 2000
 _BETWEEN = re.compile(r"\s*(?:to|until|through|bis|[-\u2013\u2014])\s*", re.IGNORECASE)
 
 
@@ -92,6 +94,18 @@ def _written(found: re.Match[str]) -> Written:
     return Written(int(parts["day"]), month, year, certain=True)
 
 
+def _span(written: list[Written], *, day_first: bool) -> float:
+    """Days from the earliest to the latest, read in this order; infinite if one of them is no date then."""
+    try:
+        days = [
+            dt.date(one.year or _LEAP_YEAR, *((one.second, one.first) if day_first else (one.first, one.second)))
+            for one in written
+        ]
+    except ValueError:
+        return math.inf
+    return (max(days) - min(days)).days if days else 0
+
+
 class Calendar:
     """How one statement writes its dates."""
 
@@ -99,11 +113,9 @@ class Calendar:
         """`known` are the dates of its rows; `american` decides what they leave open."""
         written = [*known, *(between or ())]
         uncertain = [one for one in written if not one.certain]
-        self._day_first = not american
-        if any(one.first > _MONTHS_IN_YEAR for one in uncertain):
-            self._day_first = True
-        elif any(one.second > _MONTHS_IN_YEAR for one in uncertain):
-            self._day_first = False
+        spans = _span(uncertain, day_first=False), _span(uncertain, day_first=True)
+        # A statement covers a month or so: of two readings the shorter one is right.
+        self._day_first = not american if spans[0] == spans[1] else spans[1] < spans[0]
         years = [one.year for one in written if one.year is not None]
         self._year = max(years) if years else None
         self.end: dt.date | None = None
