@@ -7,6 +7,7 @@ real ones.
 
 from __future__ import annotations
 
+import functools
 import uuid
 from typing import Any, NamedTuple
 
@@ -53,4 +54,9 @@ def counterparty(company: Company, type_: str = "organization") -> dict[str, Any
 
 
 def _identity(company: Company) -> str:
-    return str(uuid.uuid3(uuid.NAMESPACE_DNS, company.website or company.name.lower()))
+    return _uuid(company.website or company.name.lower())
+
+
+@functools.lru_cache(maxsize=20_000)
+def _uuid(name: str) -> str:
+    return str(uuid.uuid3(uuid.NAMESPACE_DNS, name))

@@ -1,82 +1,330 @@
 """Known merchants: which one a line names.
 
-Belongs here: reading `merchants.csv` (written by hand) and choosing among several hits. An alias that starts with =
-is an everyday word (Target, Next, Boots): it counts only where the whole name is that word.
+Belongs here: the index of `merchants.csv` (written by hand) and `data/brands` (made by `build`), and choosing among several
+hits by length, position, country and who wrote the row. An alias that starts with = is an everyday word (Target, Next,
+Boots): it counts only where the whole name is that word. When in doubt there is no hit: the line's own words are a good
+name, and a wrong website is worse than none.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from bisect import bisect_left
+from typing import TYPE_CHECKING, NamedTuple
+
+import ahocorasick
+from rapidfuzz import fuzz, process
 
 from pipeline.sandbox.engine.entities import Company
-from pipeline.sandbox.engine.lookup import Phrases, read_table
-from pipeline.sandbox.engine.text import has_digit, normalise, tokens
+from pipeline.sandbox.engine.lookup import read_packed, read_table
+from pipeline.sandbox.engine.text import canonical, has_digit, normalise, tokens
+from pipeline.sandbox.engine.trades import by_words
 from pipeline.sandbox.wordlist import word_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LAST_START = 4
 """A name that starts later than the fifth token is more likely a street or a remark."""
 _GENERIC = word_set(
     "LTD LIMITED PLC INC LLC CORP CO GMBH AG SA BV UK US USA STORE STORES ONLINE COM RETAIL SERVICES SERVICE MARKT"
-    " GROUP PAYMENT BILL MOBILE"
+    " GROUP PAYMENT BILL MOBILE SHOP EXPRESS EUROPE DE FR NL ES IT SRL SPA KG SE NV AB OY AS APS SAS SARL SL LDA THE WWW"
+    " INTERNATIONAL INTL FILIALE FIL NR NO STR SUPERSTORE BRANCH OUTLET CITY CENTRE CENTER NORTH SOUTH EAST WEST AIRPORT"
+    " STATION ST HIGH STREET ROAD RD MALL PLAZA PARK FOOD PHARMACY BANK HOTEL RESTAURANT CAFE COFFEE PETROL FUEL GAS"
+    " SUPERMARKET PURCHASE CARD DIRECT EU GB CA AU SUPERCENTER MARKET INSURANCE ENERGY SUBSCRIPTION MEMBERSHIP HELP AUTOPAY"
+    " RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA NEDERLAND IRELAND"
 )
+_AMBIGUOUS = 7
+"""A single word of the brand table that is shorter counts only where nothing strange stands behind it."""
+_LEAST_BEHIND = 9
+_TRUNCATED = 7
+_FULL_FIELD = 18
+_ALIKE = 90.0
+_BLOCK = 4
+_LEAST_FUZZY = 8
+_WRITTEN = 8
+_FIRST = 6
+_AT_HOME = 3
+_STRANGE = 5
+_ABROAD = 9
 
 
 class Merchant(NamedTuple):
-    """A row of `merchants.csv`."""
+    """A row of `merchants.csv` or of `data/brands`."""
 
     company: Company
     category: str
     business: str
     flags: frozenset[str]
+    countries: frozenset[str]
+    sites: tuple[str, ...] = ()
+    written: bool = True
 
 
 class Hit(NamedTuple):
-    """The merchant of a line, the platform that it was bought through, if any, and the tokens up to the name's end."""
+    """The merchant of a line, the platform that it was bought through, if any, and its first token and that behind it."""
 
     merchant: Merchant
     platform: Merchant | None
+    start: int
     end: int
 
 
-def identify(line: list[str], kept: int) -> Hit | None:
-    """The merchant that the tokens name, or None; from token `kept` on stands a place."""
-    platform: Hit | None = None
-    for found in _INDEX.find(line):
-        merchant, exact = found.value
-        if found.start > LAST_START:
-            break
-        if exact and not _stands_alone(line[:kept], found.start, found.end):
-            continue
-        if "platform" not in merchant.flags:
-            return Hit(merchant, platform.merchant if platform else None, found.end)
-        platform = platform or Hit(merchant, None, found.end)
-    return platform
+class _Entry(NamedTuple):
+    """A name of a merchant."""
+
+    merchant: Merchant
+    exact: bool
+    words: int
+    letters: int
+
+
+class _Index(NamedTuple):
+    automaton: ahocorasick.Automaton
+    by_site: dict[str, Merchant]
+    by_key: dict[str, list[_Entry]]
+    squeezed: dict[str, list[_Entry]]
+    sorted_keys: list[str]
+    blocks: dict[str, list[str]]
+
+
+class _Line(NamedTuple):
+    """Canonical tokens of a line, where they begin in it, how many are its name, and where it may have happened."""
+
+    key: list[str]
+    starts: list[int]
+    kept: int
+    homes: frozenset[str]
+
+
+def identify(line: list[str], kept: int, homes: Iterable[str] = ()) -> Hit | None:
+    """The merchant that the tokens name, or None; from token `kept` on stands a place.
+
+    `homes`: countries that the transaction may have happened in; none means any.
+    """
+    key, starts = canonical(line)
+    if not key:
+        return None
+    name = next((at for at, start in enumerate(starts) if start >= kept), len(key))
+    taken = _Line(key, starts, name, frozenset(homes))
+    return _by_automaton(taken, len(line)) or _by_resemblance(taken, len(line))
 
 
 def by_website(website: str) -> Merchant | None:
     """The merchant of a website, or None."""
-    return _BY_WEBSITE.get(website)
+    return _index().by_site.get(website)
 
 
-def _stands_alone(line: list[str], start: int, end: int) -> bool:
+def by_name(name: str) -> Merchant | None:
+    """The merchant of exactly this name, the ones written by hand first, or None."""
+    entries = _index().by_key.get(" ".join(canonical(tokens(normalise(name)))[0]))
+    return entries[0].merchant if entries else None
+
+
+def at_home(merchant: Merchant, homes: Iterable[str]) -> Company:
+    """The merchant's company with the website of the country; none if it has only those of other countries."""
+    if not merchant.sites:
+        return merchant.company
+    suffixes = [_SUFFIX.get(home, home.lower()) for home in homes]
+    for site in merchant.sites:
+        if any(site.endswith("." + suffix) for suffix in suffixes):
+            return merchant.company._replace(website=site)
+    wide = next((site for site in merchant.sites if len(site.rpartition(".")[2]) > 2), None)  # noqa: PLR2004
+    if wide is None and (not suffixes or len(merchant.countries) == 1):
+        wide = merchant.sites[0]
+    return merchant.company._replace(website=wide)
+
+
+_SUFFIX = {"GB": "uk"}
+
+
+def _by_automaton(line: _Line, end: int) -> Hit | None:
+    """The best of the names that stand in the line as they are."""
+    text = f" {' '.join(line.key)} "
+    at_char: dict[int, int] = {}
+    char = 0
+    for at, word in enumerate(line.key):
+        at_char[char] = at
+        char += len(word) + 1
+    best: tuple[int, int, _Entry] | None = None
+    platform: tuple[int, int, _Entry] | None = None
+    for last, (length, entries) in _index().automaton.iter(text):
+        start = at_char[last - length + 1]
+        for entry in entries:
+            score = _score(entry, start, line)
+            if score is None:
+                continue
+            if "platform" in entry.merchant.flags:
+                if platform is None or score > platform[0]:
+                    platform = (score, start, entry)
+            elif best is None or score > best[0]:
+                best = (score, start, entry)
+    if platform is not None and (best is None or best[1] < platform[1] + platform[2].words):
+        best, platform = platform, None
+    if best is None:
+        return None
+    _, start, entry = best
+    first, behind = _span(line, start, start + entry.words, end)
+    return Hit(entry.merchant, platform[2].merchant if platform else None, first, behind)
+
+
+def _span(line: _Line, start: int, stop: int, end: int) -> tuple[int, int]:
+    """Canonical tokens as tokens of the line."""
+    return line.starts[start], line.starts[stop] if stop < len(line.starts) else end
+
+
+def _score(entry: _Entry, start: int, line: _Line) -> int | None:
+    """How well a name fits the line, or None where it does not count."""
+    merchant, stop = entry.merchant, start + entry.words
+    if start > LAST_START or start >= line.kept:
+        return None
+    abroad = bool(merchant.countries and line.homes) and not merchant.countries & line.homes
+    if abroad and (not merchant.written or entry.exact or entry.letters < _LEAST_BEHIND):
+        return None
+    before = sum(word not in _GENERIC for word in line.key[:start])
+    if entry.exact:
+        if before or not _stands_alone(line, stop, all_of_it=not merchant.written):
+            return None
+    elif not merchant.written and not _clear(entry, line, start, stop):
+        return None
+    return (
+        entry.letters
+        + _FIRST * (start == 0)
+        + _WRITTEN * merchant.written
+        + _AT_HOME * bool(merchant.countries & line.homes)
+        - _STRANGE * before
+        - _ABROAD * abroad
+    )
+
+
+def _stands_alone(line: _Line, stop: int, *, all_of_it: bool) -> bool:
+    """Whether nothing stands behind the name but numbers, legal forms and the like; of hand-written ones one is enough."""
+    behind = line.key[stop : line.kept]
+    return all(_plain(word) for word in (behind if all_of_it else behind[:1]))
+
+
+def _plain(word: str) -> bool:
+    return word in _GENERIC or len(word) == 1 or has_digit(word)
+
+
+def _clear(entry: _Entry, line: _Line, start: int, stop: int) -> bool:
+    """Whether a name of the brand table is meant, and not a word of another name."""
     if start > 0:
-        return False
-    return end >= len(line) or has_digit(line[end]) or len(line[end]) == 1 or line[end] in _GENERIC
+        return entry.words > 1 and entry.letters >= _LEAST_BEHIND
+    behind = [word for word in line.key[stop : line.kept] if not _plain(word)]
+    if not behind or entry.words > 1:
+        return True
+    trade = by_words(behind)
+    return entry.letters >= _AMBIGUOUS and (trade is None or trade.category == entry.merchant.category)
 
 
-def _load() -> tuple[Phrases[tuple[Merchant, bool]], dict[str, Merchant]]:
-    index: Phrases[tuple[Merchant, bool]] = Phrases()
+def _by_resemblance(line: _Line, end: int) -> Hit | None:
+    """A name written as one word, cut off where the bank's field ends, or with a letter wrong."""
+    name = line.key[: line.kept]
+    stop = next((at for at, word in enumerate(name) if at and word.isdigit()), len(name))
+    name = name[:stop]
+    for finder in (_squeezed, _cut_off, _alike):
+        found = finder(name)
+        fits = [entry for entry in found if not (entry.merchant.countries and line.homes) or entry.merchant.countries & line.homes]
+        owners = {entry.merchant.company.name for entry in fits}
+        if len(owners) == 1 and not (finder is not _squeezed and "platform" in fits[0].merchant.flags):
+            words = next((n for n in range(1, len(name) + 1) if len("".join(name[:n])) >= fits[0].letters), len(name))
+            first, behind = _span(line, 0, words, end)
+            return Hit(fits[0].merchant, None, first, behind)
+    return None
+
+
+def _squeezed(name: list[str]) -> list[_Entry]:
+    """`HOMEDEPOT`, `MEDIA MARKT`: the longest beginning that is a name when spaces are ignored."""
+    squeezed = _index().squeezed
+    for length in range(min(len(name), 4), 0, -1):
+        entries = squeezed.get("".join(name[:length]))
+        if entries:
+            return [entry for entry in entries if length == len(name) or not entry.exact]
+    return []
+
+
+def _cut_off(name: list[str]) -> list[_Entry]:
+    """`BED BATH BEYO`: the names that begin so and go on within the word, or the line fills its field."""
+    text = " ".join(name)
+    if len(text) < _TRUNCATED:
+        return []
+    keys = _index().sorted_keys
+    found: list[_Entry] = []
+    for at in range(bisect_left(keys, text), min(bisect_left(keys, text) + 12, len(keys))):
+        if not keys[at].startswith(text):
+            break
+        if len(keys[at]) > len(text) and (keys[at][len(text)] != " " or len(text) >= _FULL_FIELD):
+            found.extend(_index().by_key[keys[at]])
+    return found
+
+
+def _alike(name: list[str]) -> list[_Entry]:
+    """Names with the same first letters that differ in a letter or so."""
+    text = "".join(name)
+    if len(text) < _LEAST_FUZZY:
+        return []
+    block = _index().blocks.get(text[:_BLOCK])
+    if not block:
+        return []
+    best = process.extractOne(text, block, scorer=fuzz.ratio, score_cutoff=_ALIKE)
+    return _index().squeezed[best[0]] if best else []
+
+
+@functools.cache
+def _index() -> _Index:
+    by_key: dict[str, list[_Entry]] = {}
     by_site: dict[str, Merchant] = {}
+    for read_one, aliases in (*_written(), *_brands()):
+        # A brand whose website is that of a row written by hand is the same company; the row knows it better.
+        twin = by_site.get(read_one.sites[0]) if read_one.sites else None
+        merchant = twin if twin is not None and twin.written else read_one
+        for site in (merchant.company.website, *merchant.sites):
+            if site:
+                by_site.setdefault(site, merchant)
+        for alias in aliases:
+            key = canonical(tokens(alias.removeprefix("=")))[0]
+            text = " ".join(key)
+            entries = by_key.setdefault(text, [])
+            if text and not (entries and entries[0].merchant.written):
+                entries.append(_Entry(merchant, alias.startswith("="), len(key), len(text)))
+    return _searchable(by_key, by_site)
+
+
+def _searchable(by_key: dict[str, list[_Entry]], by_site: dict[str, Merchant]) -> _Index:
+    automaton = ahocorasick.Automaton()
+    squeezed: dict[str, list[_Entry]] = {}
+    blocks: dict[str, list[str]] = {}
+    for text, entries in by_key.items():
+        automaton.add_word(f" {text} ", (len(text) + 2, entries))
+        one_word = text.replace(" ", "")
+        if len(one_word) >= _TRUNCATED:
+            squeezed.setdefault(one_word, []).extend(entries)
+            if len(one_word) >= _LEAST_FUZZY:
+                blocks.setdefault(one_word[:_BLOCK], []).append(one_word)
+    automaton.make_automaton()
+    return _Index(automaton, by_site, by_key, squeezed, sorted(by_key), blocks)
+
+
+def _written() -> Iterable[tuple[Merchant, list[str]]]:
     for row in read_table("merchants.csv"):
         parent_name, _, parent_site = row["parent"].partition("|")
-        parent = Company(parent_name, parent_site) if parent_name else None
-        mccs = tuple(int(code) for code in row["mccs"].split("|"))
-        company = Company(row["name"], row["website"], mccs, parent)
-        merchant = Merchant(company, row["category"], row["business"], frozenset(row["flags"].split()))
-        by_site.setdefault(row["website"], merchant)
-        for alias in row["aliases"].split("|"):
-            index.add(tokens(normalise(alias.removeprefix("="))), (merchant, alias.startswith("=")))
-    return index, by_site
+        parent = Company(parent_name, parent_site or None) if parent_name else None
+        mccs = tuple(int(code) for code in row["mccs"].split("|") if code)
+        company = Company(row["name"], row["website"] or None, mccs, parent)
+        countries = frozenset((row.get("countries") or "").split())
+        merchant = Merchant(company, row["category"], row["business"], frozenset(row["flags"].split()), countries)
+        yield merchant, [("=" if alias.startswith("=") else "") + normalise(alias.removeprefix("=")) for alias in row["aliases"].split("|")]
 
 
-_INDEX, _BY_WEBSITE = _load()
+def _brands() -> Iterable[tuple[Merchant, list[str]]]:
+    kinds = {row["kind"]: row for row in read_table("data/kinds.csv")}
+    for name, aliases, countries, sites, kind in read_packed("brands.zst"):
+        row = kinds[kind]
+        addresses = tuple(sites.split())
+        company = Company(name, None, (int(row["mcc"]),))
+        merchant = Merchant(company, row["category"], "", _NONE, frozenset(countries.split()), addresses, written=False)
+        yield merchant, aliases.split("|")
+
+
+_NONE: frozenset[str] = frozenset()

@@ -1,7 +1,7 @@
 """Reading one line: the order in which the other modules are asked.
 
 Belongs here: processors off, then place, rule, merchant, domain, and at last the bare name. The first that knows
-decides who the counterparty is; a strong rule decides the category before a merchant does.
+decides who the counterparty is; a strong rule decides the category before a merchant does, a trade after it.
 """
 
 from __future__ import annotations
@@ -10,18 +10,22 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.sandbox.engine import merchants, people, places, processors, rules, verdict
+from pipeline.sandbox.engine import codes, merchants, people, places, processors, rules, trades, verdict
 from pipeline.sandbox.engine.boilerplate import strip_boilerplate
 from pipeline.sandbox.engine.categories import NOT_ENOUGH
 from pipeline.sandbox.engine.entities import Company, counterparty, entity
-from pipeline.sandbox.engine.text import NOISE, has_digit, normalise, title, tokens, words
+from pipeline.sandbox.engine.text import NOISE, canonical, has_digit, normalise, title, tokens, words
 
 _DOMAIN = re.compile(
-    r"\b(?:WWW\.)?((?:[A-Z0-9][A-Z0-9-]*\.)+(?:CO\.UK|COM|NET|ORG|IO|AI|APP|DEV|DE|FR|NL|UK|EU|ES|IT|CH|AT|BE|IE|CA|US|TV|SHOP))\b"
+    r"(?:HTTPS?://)?\b(?:WWW\.?)?((?:[A-Z0-9][A-Z0-9-]*\.)+(?:CO\.UK|ORG\.UK|GOV\.UK|AC\.UK|COM\.AU|COM|NET|ORG|IO|AI|APP|DEV|DE|FR|NL"
+    r"|UK|EU|ES|IT|CH|AT|BE|IE|CA|US|TV|SHOP|PL|SE|DK|NO|FI|PT|ME|STORE|CLOUD|GOV|EDU|BIKE|COFFEE|CLUB|ONLINE|LU|CZ|CO|SO|FM|GG|TO))\b(?!\.?@)"
 )
+_NOT_SITES = re.compile(r"^(?:HELP|SUPPORT|G|P|S|SA|N|INC|ST|DR|MR|MRS|MS|CO|NO|[A-Z])\.[A-Z]{2,3}$")
+_HELP = re.compile(r"^(?:HELP|SUPPORT|BILL|PAY|WWW|WWW2|M|SHOP|STORE|ORDER|ACCOUNT|ACCOUNTS|BILLING|CHECKOUT|MY|APP)\.(?=[^.]+\.[^.]+)")
 _CARD = frozenset({"CARD", "POS", "CONTACTLESS", "PURCHASE"})
 _LONGEST_NAME = 6
 _MOST_LEADING_DIGITS = 4
+_LEAST_LETTERS = 3
 
 
 @dataclass(slots=True)
@@ -32,6 +36,7 @@ class _Line:
     text: str
     tokens: list[str]
     place: places.Place
+    homes: tuple[str, ...]
     rule: rules.Match | None
     via: list[Company]
     entry_type: str
@@ -45,63 +50,93 @@ class _Party:
     company: Company | None = None
     type: str = "organization"
     merchant: merchants.Merchant | None = None
+    trade: trades.Trade | None = None
+    code: int | None = None
 
 
 def read(description: str, entry_type: str, currency: str, country: str | None, holder_type: str) -> dict[str, Any]:
     """What `enrich` answers, from the parts of a transaction that it looks at."""
-    whole = normalise(description)
-    text = strip_boilerplate(whole)
-    via, text = processors.peel(text)
-    if via:
-        text = strip_boilerplate(text)
-    line = tokens(text)
-    every = tokens(whole)
-    taken = _Line(
-        every,
-        text,
-        line,
-        places.locate(line, country, currency),
-        rules.match(every, entry_type),
-        via,
-        entry_type,
-        holder_type,
-    )
+    taken = _take_apart(description, entry_type, currency, country, holder_type)
     party = _party(taken)
+    if party.company is not None and party.merchant is None and party.type == "organization":
+        _by_trade(taken, party)
     general = _category(taken, party)
+    company = _with_codes(party)
     return {
         "entities": {
-            "counterparty": counterparty(party.company, party.type) if party.company else None,
-            "intermediaries": [entity(company) for company in taken.via if not _same(company, party.company)],
+            "counterparty": counterparty(company, party.type) if company else None,
+            "intermediaries": [entity(one) for one in taken.via if not _same(one, company)],
         },
         "categories": verdict.categories(general, entry_type, holder_type),
         "location": places.structured(taken.place),
     }
 
 
+def _take_apart(description: str, entry_type: str, currency: str, country: str | None, holder_type: str) -> _Line:
+    whole = normalise(description)
+    text = strip_boilerplate(whole)
+    via, text = processors.peel(text)
+    if via:
+        text = strip_boilerplate(text)
+    elif "*" in text[:6] and merchants.by_name(text.partition("*")[0]) is None:
+        text = processors.without_mark(text)
+    line = tokens(text)
+    every = tokens(whole)
+    place = places.locate(line, country, currency)
+    homes = (place.country,) if place.country and place.city else places.homes(country, currency)
+    return _Line(every, text, line, place, homes, rules.match(every, entry_type), via, entry_type, holder_type)
+
+
 def _same(one: Company, other: Company | None) -> bool:
-    return other is not None and one.website == other.website
+    """Whether a processor is the counterparty itself, or the company that this belongs to."""
+    if other is None:
+        return False
+    return one.website == other.website or (other.parent is not None and one.website == other.parent.website)
 
 
 def _party(taken: _Line) -> _Party:
     rule = taken.rule.rule if taken.rule else None
     if rule is not None and rule.via:
         service = processors.COMPANIES[rule.via]
-        taken.via.append(service)
+        if service not in taken.via:
+            taken.via.append(service)
         return _left_over(taken, likely=True) or _Party(service)
-    hit = _own_service(taken) or merchants.identify(taken.tokens, taken.place.kept)
-    if hit is not None:
-        if hit.end > taken.place.kept:
-            # What was guessed to be a city is part of the name.
-            taken.place = taken.place._replace(city=None)
-        if hit.platform is not None:
-            taken.via.append(hit.platform.company)
-        return _Party(hit.merchant.company, merchant=hit.merchant)
-    domain = _DOMAIN.search(taken.text) if "." in taken.text else None
-    if domain is not None:
-        return _site(domain[1].lower())
-    if rule is not None and rule.party == "none":
+    hit = _own_service(taken) or merchants.identify(taken.tokens, taken.place.kept, taken.homes)
+    if rule is not None and rule.party == "none" and (hit is None or hit.start > 0 or rule.strength == "strong"):
         return _Party()
+    if hit is not None:
+        return _known(taken, hit)
+    domain = _domain(taken.text)
+    if domain is not None:
+        return _site(domain, taken.homes)
     return _left_over(taken, likely=rule is not None and rule.party == "person") or _only_processor(taken)
+
+
+def _known(taken: _Line, hit: merchants.Hit) -> _Party:
+    if hit.end > taken.place.kept:
+        # What was guessed to be a city is part of the name.
+        taken.place = taken.place._replace(city=None, state=None)
+    if hit.platform is not None:
+        taken.via.append(merchants.at_home(hit.platform, taken.homes))
+    elif "platform" in hit.merchant.flags and "*" in taken.text:
+        bought = _behind(taken, hit)
+        if bought is not None:
+            taken.via.append(merchants.at_home(hit.merchant, taken.homes))
+            return _Party(bought, merchant=hit.merchant)
+    return _Party(merchants.at_home(hit.merchant, taken.homes), merchant=hit.merchant)
+
+
+def _behind(taken: _Line, hit: merchants.Hit) -> Company | None:
+    """`DOORDASH*THAI HOUSE`: the unknown shop behind the platform's asterisk."""
+    rest = taken.text.partition("*")[2]
+    if len(tokens(taken.text.partition("*")[0])) < hit.end - hit.start:
+        return None
+    line = tokens(rest)
+    gone = len(taken.tokens) - len(line)
+    left = [word for word in line[: max(taken.place.kept - gone, 0)] if not has_digit(word) and word not in NOISE]
+    if sum(map(len, left)) <= _LEAST_LETTERS or "." in rest:
+        return None
+    return Company(title(left[:_LONGEST_NAME]), None)
 
 
 def _own_service(taken: _Line) -> merchants.Hit | None:
@@ -112,10 +147,21 @@ def _own_service(taken: _Line) -> merchants.Hit | None:
     return hit._replace(end=0) if hit and hit.merchant.company.website != "google.com" else None
 
 
-def _site(website: str) -> _Party:
+def _domain(text: str) -> str | None:
+    """The website that is printed, or None."""
+    if "." not in text:
+        return None
+    for found in _DOMAIN.finditer(text):
+        site: str = _HELP.sub("", found[1])
+        if not _NOT_SITES.match(site) and "@" not in text[max(found.start() - 1, 0) : found.end() + 1]:
+            return site.lower()
+    return None
+
+
+def _site(website: str, homes: tuple[str, ...]) -> _Party:
     known = merchants.by_website(website) or merchants.by_website(".".join(website.split(".")[-2:]))
     if known is not None:
-        return _Party(known.company, merchant=known)
+        return _Party(merchants.at_home(known, homes), merchant=known)
     label = website.split(".", maxsplit=1)[0]
     return _Party(Company(title(label.upper().split("-")), website))
 
@@ -129,6 +175,10 @@ def _left_over(taken: _Line, *, likely: bool) -> _Party | None:
     asks = rule is not None and rule.party in {"person", "maybe"} and not _CARD & set(taken.every_token)
     if asks and people.is_person(name, likely=likely):
         return _Party(Company(title(people.without_title(name)), None), "person")
+    if likely:
+        hit = merchants.identify(tokens(" ".join(name)), len(name), taken.homes)
+        if hit is not None:
+            return _Party(merchants.at_home(hit.merchant, taken.homes), merchant=hit.merchant)
     return _Party(Company(title(name), None))
 
 
@@ -167,12 +217,30 @@ def _name(taken: _Line) -> list[str]:
     return [] if all(part.isdigit() for part in name) else name[:_LONGEST_NAME]
 
 
+def _by_trade(taken: _Line, party: _Party) -> None:
+    """Give an unknown merchant the code of its trade, if the words tell one."""
+    name = canonical(taken.tokens[: taken.place.kept])[0]
+    party.trade = trades.by_words(name)
+    party.code = party.trade.mcc if party.trade else None
+    if party.code is None and taken.entry_type == "outgoing":
+        party.code = trades.by_clues(name)
+
+
+def _with_codes(party: _Party) -> Company | None:
+    if party.company is None or party.code is None or party.company.mccs:
+        return party.company
+    return party.company._replace(mccs=(party.code,))
+
+
 def _category(taken: _Line, party: _Party) -> str:
     rule = taken.rule.rule if taken.rule else None
     if rule is not None and (rule.strength == "strong" or (rule.strength == "person" and party.type == "person")):
         return verdict.by_rule(rule, taken.holder_type)
-    if party.merchant is not None:
+    if party.merchant is not None and party.merchant.category:
         return verdict.by_merchant(party.merchant, taken.entry_type, taken.holder_type, taken.every_token)
     if rule is not None and rule.strength == "weak":
         return verdict.by_rule(rule, taken.holder_type)
+    if party.code is not None:
+        category = party.trade.category if party.trade else ""
+        return codes.category(party.code, category, taken.entry_type, taken.holder_type)
     return NOT_ENOUGH

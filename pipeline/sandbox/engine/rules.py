@@ -1,4 +1,4 @@
-"""Kinds of payment that words tell: cash, pay, fees, transfers, and trades that a shop's own name gives away.
+"""Kinds of payment that words tell: cash, pay, fees, transfers, rent.
 
 Belongs here: reading `phrases.csv` and choosing the phrase that counts. Its columns: `strength` strong beats a known
 merchant's category, weak is for unknown merchants, person counts only where a person is named; `party` says where the
@@ -7,10 +7,11 @@ counterparty stands: none, rest (what is left), keep (the whole name), person, m
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 from pipeline.sandbox.engine.lookup import Phrases, read_table
-from pipeline.sandbox.engine.text import normalise, tokens
+from pipeline.sandbox.engine.text import canonical, normalise, tokens
 
 
 class Rule(NamedTuple):
@@ -33,21 +34,21 @@ class Match(NamedTuple):
 
 def match(line: list[str], entry_type: str) -> Match | None:
     """The rule for these tokens and this direction, or None."""
-    found = list(_INDEX[entry_type].find(line, overlapping=True))
+    key, starts = canonical(line)
+    found = list(_index()[entry_type].find(key, overlapping=True))
     if not found:
         return None
     rule = min((one.value for one in found), key=lambda one: one.order)
-    phrase = {token for one in found if one.value is rule for token in line[one.start : one.end]}
+    starts.append(len(line))
+    phrase = {token for one in found if one.value is rule for token in line[starts[one.start] : starts[one.end]]}
     return Match(rule, frozenset(phrase))
 
 
-def _load() -> dict[str, Phrases[Rule]]:
+@functools.cache
+def _index() -> dict[str, Phrases[Rule]]:
     index: dict[str, Phrases[Rule]] = {"incoming": Phrases(), "outgoing": Phrases()}
     for order, row in enumerate(read_table("phrases.csv")):
         rule = Rule(order, row["strength"], row["consumer"], row["business"], row["party"], row["via"])
         for phrase in row["phrases"].split("|"):
-            index["incoming" if row["direction"] == "in" else "outgoing"].add(tokens(normalise(phrase)), rule)
+            index["incoming" if row["direction"] == "in" else "outgoing"].add(canonical(tokens(normalise(phrase)))[0], rule)
     return index
-
-
-_INDEX = _load()

@@ -14,6 +14,10 @@ _TOKEN = re.compile(r"[A-Z0-9&+]+")
 _LONE_AMPERSAND = re.compile(r"\b([A-Z]) & ([A-Z])\b")
 _WORD_BORDER = re.compile(r"[\s*_#:;,/\\|()\[\]<>\"]+")
 _SPACES = re.compile(r"\s+")
+_PLAIN = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE", "œ": "oe",
+                        "Œ": "OE", "ı": "i"})  # fmt: skip
+_JOINED = {"&", "+", "AND", "UND"}
+_UMLAUT = re.compile(r"([AOU])E")
 
 _ATM = re.compile(r"\bATM(?=\d)")
 
@@ -38,7 +42,7 @@ NOISE = (
 def normalise(description: str) -> str:
     """Upper case, plain letters, single spaces."""
     if not description.isascii():
-        decomposed = unicodedata.normalize("NFKD", description.replace("ß", "ss"))
+        decomposed = unicodedata.normalize("NFKD", description.translate(_PLAIN))
         description = "".join(char for char in decomposed if not unicodedata.combining(char))
     upper = _SPACES.sub(" ", description).strip().upper()
     upper = _ATM.sub("ATM ", upper) if "ATM" in upper else upper
@@ -50,6 +54,30 @@ def tokens(text: str) -> list[str]:
     if " & " in text:
         text = _LONE_AMPERSAND.sub(r"\1&\2", text)
     return _TOKEN.findall(text)
+
+
+def canonical(line: list[str]) -> tuple[list[str], list[int]]:
+    """Tokens as names are compared, and for each the token of the line that it begins at.
+
+    What banks do to a name differs less than this leaves: `TRADER JOE S`, `H & M`, `MARKS AND SPENCER` and `MUELLER` become
+    TRADER JOES, HM, MARKS SPENCER and MULLER, and so do the names of the tables.
+    """
+    found: list[str] = []
+    starts: list[int] = []
+    alone = False  # whether the last one is made of single letters
+    for at, token in enumerate(line):
+        if token in _JOINED:
+            continue
+        if len(token) == 1 and found and (alone or (token == "S" and found[-1].isalpha() and found[-1][-1] != "S")):
+            found[-1] += token
+            continue
+        alone = len(token) == 1 and token.isalpha()
+        word = token.replace("&", "").replace("+", "") if "&" in token or "+" in token else token
+        if "E" in word:
+            word = _UMLAUT.sub(r"\1", word)
+        found.append(word)
+        starts.append(at)
+    return found, starts
 
 
 def words(text: str) -> list[str]:

