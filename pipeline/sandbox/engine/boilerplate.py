@@ -52,10 +52,12 @@ _MASK = re.compile(
     r"(?:CARD |CRD |NR )?[X*]{2,}(?:[- ][X*]{2,})*[- ]?\d{2,4}\b|\bCARD (?:NO\.? |ENDING (?:IN )?)?\d{4}\b"
 )
 _JUNK = re.compile(
-    r"\bG\.CO/\S*|(?<=\s)(?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d\d/\d{4}|\d\d?:\d\d|"
+    r"(?<=\s)(?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d\d/\d{4}|\d\d?:\d\d|"
     r"\d{1,2}[.-]\d{1,2}[.-](?:\d{2,4})?|\d{4}-\d\d-\d\d(?:T\S+)?)(?!\S)"
     r"|(?<=\s)(?=[A-Z]*\d{6})[A-Z0-9]+$"
 )
+_GOOGLE = re.compile(r"\bG\.CO/\S*")
+_DIGIT = re.compile(r"\d")
 _SLASHED_PLACE = re.compile(r"//([A-Z ]+)/[A-Z]{2}\b.*")
 _GLUED = re.compile(r"\b([A-Z]{3,})(\d{5,})\b")
 _CARD_NUMBER = re.compile(r"(?:\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?) (?=[A-Z])")
@@ -83,8 +85,11 @@ def strip_boilerplate(text: str) -> str:
         text = text[found.end() :]
         number = _CARD_NUMBER.match(text)
         text = text[number.end() :] if number else text
+    if "G.CO/" in text:
+        text = _GOOGLE.sub(" ", text)
     if "//" in text:
         text = _SLASHED_PLACE.sub(r" \1", text)
-    text = _JUNK.sub(" ", _GLUED.sub(r"\1 \2", text)).strip()
+    if _DIGIT.search(text):
+        text = _JUNK.sub(" ", _GLUED.sub(r"\1 \2", text)).strip()
     cut = _TAIL.search(text)
     return text[: cut.start()].strip() if cut and cut.start() > 0 else text.strip()

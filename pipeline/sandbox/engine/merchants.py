@@ -103,11 +103,16 @@ def identify(line: list[str], kept: int, homes: Iterable[str] = ()) -> Hit | Non
     `homes`: countries that the transaction may have happened in; none means any.
     """
     key, starts = canonical(line)
+    return find(key, starts, len(line), kept, homes)
+
+
+def find(key: list[str], starts: list[int], end: int, kept: int, homes: Iterable[str]) -> Hit | None:
+    """As `identify`, of a line of `end` tokens whose canonical ones are known."""
     if not key:
         return None
     name = next((at for at, start in enumerate(starts) if start >= kept), len(key))
     taken = _Line(key, starts, name, frozenset(homes))
-    return _by_automaton(taken, len(line)) or _by_resemblance(taken, len(line))
+    return _by_automaton(taken, end) or _by_resemblance(taken, end)
 
 
 def by_website(website: str) -> Merchant | None:

@@ -11,7 +11,7 @@ import functools
 from typing import Any, NamedTuple
 
 from pipeline.sandbox.engine.lookup import read_packed, read_table
-from pipeline.sandbox.engine.text import canonical, has_digit, normalise, tokens
+from pipeline.sandbox.engine.text import has_digit, normalise, spelled, tokens
 from pipeline.sandbox.wordlist import word_set
 
 COUNTRIES = {
@@ -62,6 +62,12 @@ _NO_TOWNS = word_set(
 )
 _LONGEST_CITY = 4
 _LEAST_BEFORE_DISTRICT = 2
+
+
+_FIELDS = (
+    "street", "house_number", "city", "state", "postcode", "country_code", "country", "latitude", "longitude",
+    "google_maps_url", "apple_maps_url", "store_number",
+)  # fmt: skip
 
 
 class Place(NamedTuple):
@@ -118,11 +124,7 @@ def structured(place: Place) -> dict[str, Any] | None:
     if not (place.city or place.state or place.country):
         return None
     shown = [part for part in (place.city, place.state) if part]
-    names = (
-        "street", "house_number", "city", "state", "postcode", "country_code", "country", "latitude", "longitude",
-        "google_maps_url", "apple_maps_url", "store_number",
-    )  # fmt: skip
-    empty: dict[str, Any] = dict.fromkeys(names)
+    empty: dict[str, Any] = dict.fromkeys(_FIELDS)
     empty["city"], empty["state"], empty["store_number"] = place.city, place.state, place.store_number
     empty["country_code"] = place.country
     empty["country"] = COUNTRIES.get(place.country or "")
@@ -133,11 +135,12 @@ def _city(
     line: list[str], end: int, spoken: tuple[str, ...], state: str | None
 ) -> tuple[str | None, int, str | None]:
     """The town before `end`, where it starts, and its country."""
+    towns = _towns()
     for length in range(min(_LONGEST_CITY, end - 1), 0, -1):
         name = line[end - length : end]
         if length == 1 and name[0] in _NO_TOWNS:
             continue
-        country = _choose(_towns().get(" ".join(canonical(name)[0]), ()), spoken, state)
+        country = _choose(towns.get(" ".join(map(spelled, name)), ()), spoken, state)
         if country:
             return " ".join(part.capitalize() for part in name), end - length, country
     return None, end, None
@@ -182,10 +185,10 @@ _Town = tuple[str, str, int]
 def _towns() -> dict[str, list[_Town]]:
     found: dict[str, list[_Town]] = {}
     for name, country, state, size in read_packed("towns.zst"):
-        found.setdefault(" ".join(canonical(tokens(name))[0]), []).append((country, state, int(size)))
+        found.setdefault(" ".join(map(spelled, tokens(name))), []).append((country, state, int(size)))
     for row in read_table("places.csv"):
         for city in row["cities"].split("|"):
-            name = " ".join(canonical(tokens(normalise(city)))[0])
+            name = " ".join(map(spelled, tokens(normalise(city))))
             if not any(town[:2] == (row["country"], row["state"]) for town in found.get(name, ())):
                 found.setdefault(name, []).append((row["country"], row["state"], _NEEDS_STATE))
     return found

@@ -35,6 +35,8 @@ class _Line:
     every_token: list[str]
     text: str
     tokens: list[str]
+    key: list[str]
+    starts: list[int]
     place: places.Place
     homes: tuple[str, ...]
     rule: rules.Match | None
@@ -80,11 +82,13 @@ def _take_apart(description: str, entry_type: str, currency: str, country: str |
         text = strip_boilerplate(text)
     elif "*" in text[:6] and merchants.by_name(text.partition("*")[0]) is None:
         text = processors.without_mark(text)
-    line = tokens(text)
-    every = tokens(whole)
+    line, every = tokens(text), tokens(whole)
+    key, starts = canonical(line)
+    every_key, every_starts = (key, starts) if len(line) == len(every) else canonical(every)
     place = places.locate(line, country, currency)
     homes = (place.country,) if place.country and place.city else places.homes(country, currency)
-    return _Line(every, text, line, place, homes, rules.match(every, entry_type), via, entry_type, holder_type)
+    rule = rules.match(every, every_key, every_starts, entry_type)
+    return _Line(every, text, line, key, starts, place, homes, rule, via, entry_type, holder_type)
 
 
 def _same(one: Company, other: Company | None) -> bool:
@@ -101,7 +105,7 @@ def _party(taken: _Line) -> _Party:
         if service not in taken.via:
             taken.via.append(service)
         return _left_over(taken, likely=True) or _Party(service)
-    hit = _own_service(taken) or merchants.identify(taken.tokens, taken.place.kept, taken.homes)
+    hit = _own_service(taken) or merchants.find(taken.key, taken.starts, len(taken.tokens), taken.place.kept, taken.homes)
     if rule is not None and rule.party == "none" and (hit is None or hit.start > 0 or rule.strength == "strong"):
         return _Party()
     if hit is not None:
@@ -219,7 +223,7 @@ def _name(taken: _Line) -> list[str]:
 
 def _by_trade(taken: _Line, party: _Party) -> None:
     """Give an unknown merchant the code of its trade, if the words tell one."""
-    name = canonical(taken.tokens[: taken.place.kept])[0]
+    name = [word for word, start in zip(taken.key, taken.starts, strict=True) if start < taken.place.kept]
     party.trade = trades.by_words(name)
     party.code = party.trade.mcc if party.trade else None
     if party.code is None and taken.entry_type == "outgoing":

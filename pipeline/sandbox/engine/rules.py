@@ -10,7 +10,9 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-from pipeline.sandbox.engine.lookup import Phrases, read_table
+import ahocorasick
+
+from pipeline.sandbox.engine.lookup import read_table
 from pipeline.sandbox.engine.text import canonical, normalise, tokens
 
 
@@ -32,23 +34,36 @@ class Match(NamedTuple):
     phrase: frozenset[str]
 
 
-def match(line: list[str], entry_type: str) -> Match | None:
-    """The rule for these tokens and this direction, or None."""
-    key, starts = canonical(line)
-    found = list(_index()[entry_type].find(key, overlapping=True))
+def match(line: list[str], key: list[str], starts: list[int], entry_type: str) -> Match | None:
+    """The rule for these tokens (`key` and `starts`: canonical) and this direction, or None."""
+    text = f" {' '.join(key)} "
+    found = list(_index()[entry_type].iter(text))
     if not found:
         return None
-    rule = min((one.value for one in found), key=lambda one: one.order)
-    starts.append(len(line))
-    phrase = {token for one in found if one.value is rule for token in line[starts[one.start] : starts[one.end]]}
+    rule = min(found, key=_order)[1][0]
+    ends = [*starts, len(line)]
+    phrase: set[str] = set()
+    for last, (other, length) in found:
+        if other is rule:
+            first = text.count(" ", 0, last - length + 1)
+            phrase.update(line[ends[first] : ends[first + text.count(" ", last - length + 2, last + 1)]])
     return Match(rule, frozenset(phrase))
 
 
+def _order(found: tuple[int, tuple[Rule, int]]) -> int:
+    return found[1][0].order
+
+
 @functools.cache
-def _index() -> dict[str, Phrases[Rule]]:
-    index: dict[str, Phrases[Rule]] = {"incoming": Phrases(), "outgoing": Phrases()}
+def _index() -> dict[str, ahocorasick.Automaton]:
+    index = {"incoming": ahocorasick.Automaton(), "outgoing": ahocorasick.Automaton()}
     for order, row in enumerate(read_table("phrases.csv")):
         rule = Rule(order, row["strength"], row["consumer"], row["business"], row["party"], row["via"])
+        automaton = index["incoming" if row["direction"] == "in" else "outgoing"]
         for phrase in row["phrases"].split("|"):
-            index["incoming" if row["direction"] == "in" else "outgoing"].add(canonical(tokens(normalise(phrase)))[0], rule)
+            text = f" {' '.join(canonical(tokens(normalise(phrase)))[0])} "
+            if not automaton.exists(text):
+                automaton.add_word(text, (rule, len(text)))
+    for automaton in index.values():
+        automaton.make_automaton()
     return index

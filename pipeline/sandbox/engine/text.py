@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from pipeline.sandbox.wordlist import word_set
 
@@ -16,7 +17,7 @@ _WORD_BORDER = re.compile(r"[\s*_#:;,/\\|()\[\]<>\"]+")
 _SPACES = re.compile(r"\s+")
 _PLAIN = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE", "œ": "oe",
                         "Œ": "OE", "ı": "i"})  # fmt: skip
-_JOINED = {"&", "+", "AND", "UND"}
+_JOINED = frozenset({"&", "+", "AND", "UND"})
 _UMLAUT = re.compile(r"([AOU])E")
 
 _ATM = re.compile(r"\bATM(?=\d)")
@@ -62,6 +63,8 @@ def canonical(line: list[str]) -> tuple[list[str], list[int]]:
     What banks do to a name differs less than this leaves: `TRADER JOE S`, `H & M`, `MARKS AND SPENCER` and `MUELLER` become
     TRADER JOES, HM, MARKS SPENCER and MULLER, and so do the names of the tables.
     """
+    if line and min(map(len, line)) > 1 and _JOINED.isdisjoint(line):
+        return list(map(spelled, line)), list(range(len(line)))
     found: list[str] = []
     starts: list[int] = []
     alone = False  # whether the last one is made of single letters
@@ -72,12 +75,15 @@ def canonical(line: list[str]) -> tuple[list[str], list[int]]:
             found[-1] += token
             continue
         alone = len(token) == 1 and token.isalpha()
-        word = token.replace("&", "").replace("+", "") if "&" in token or "+" in token else token
-        if "E" in word:
-            word = _UMLAUT.sub(r"\1", word)
-        found.append(word)
+        found.append(spelled(token))
         starts.append(at)
     return found, starts
+
+
+@lru_cache(maxsize=100_000)
+def spelled(token: str) -> str:
+    """One token without signs, umlauts written as plain letters: `MUELLER` and MÜLLER are the same."""
+    return _UMLAUT.sub(r"\1", token.replace("&", "").replace("+", ""))
 
 
 def words(text: str) -> list[str]:
