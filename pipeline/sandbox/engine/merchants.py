@@ -34,9 +34,11 @@ _GENERIC = word_set(
     " SUPERMARKET PURCHASE CARD DIRECT EU GB CA AU SUPERCENTER MARKET INSURANCE ENERGY SUBSCRIPTION MEMBERSHIP HELP AUTOPAY"
     " RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA NEDERLAND IRELAND"
 )
-_AMBIGUOUS = 7
+_AMBIGUOUS = 8
 """A single word of the brand table that is shorter counts only where nothing strange stands behind it."""
 _LEAST_BEHIND = 9
+_LEAST_INSIDE = 5
+"""Letters that a single word needs to be found behind words that are not its own."""
 _TRUNCATED = 7
 _FULL_FIELD = 18
 _ALIKE = 90.0
@@ -126,18 +128,26 @@ def by_name(name: str) -> Merchant | None:
     return entries[0].merchant if entries else None
 
 
+def codes_at_home(merchant: Merchant, homes: Iterable[str]) -> tuple[int, ...]:
+    """The merchant's codes; the one that Canadian banks gave it comes first where it may be there."""
+    observed = _observed().get(merchant.company.name) if "CA" in homes else None
+    mccs = merchant.company.mccs
+    return mccs if observed is None else (observed, *(code for code in mccs if code != observed))
+
+
 def at_home(merchant: Merchant, homes: Iterable[str]) -> Company:
     """The merchant's company with the website of the country; none if it has only those of other countries."""
+    company = merchant.company._replace(mccs=codes_at_home(merchant, homes)) if "CA" in homes else merchant.company
     if not merchant.sites:
-        return merchant.company
+        return company
     suffixes = [_SUFFIX.get(home, home.lower()) for home in homes]
     for site in merchant.sites:
         if any(site.endswith("." + suffix) for suffix in suffixes):
-            return merchant.company._replace(website=site)
+            return company._replace(website=site)
     wide = next((site for site in merchant.sites if len(site.rpartition(".")[2]) > 2), None)  # noqa: PLR2004
     if wide is None and (not suffixes or len(merchant.countries) == 1):
         wide = merchant.sites[0]
-    return merchant.company._replace(website=wide)
+    return company._replace(website=wide)
 
 
 _SUFFIX = {"GB": "uk"}
@@ -187,6 +197,8 @@ def _score(entry: _Entry, start: int, line: _Line) -> int | None:
     if abroad and (not merchant.written or entry.exact or entry.letters < _LEAST_BEHIND):
         return None
     before = sum(word not in _GENERIC for word in line.key[:start])
+    if before and entry.letters < _LEAST_INSIDE:
+        return None
     if entry.exact:
         if before or not _stands_alone(line, stop, all_of_it=not merchant.written):
             return None
@@ -309,6 +321,11 @@ def _searchable(by_key: dict[str, list[_Entry]], by_site: dict[str, Merchant]) -
                 blocks.setdefault(one_word[:_BLOCK], []).append(one_word)
     automaton.make_automaton()
     return _Index(automaton, by_site, by_key, squeezed, sorted(by_key), blocks)
+
+
+@functools.cache
+def _observed() -> dict[str, int]:
+    return {name: int(code) for name, code in read_packed("observed.zst")}
 
 
 def _written() -> Iterable[tuple[Merchant, list[str]]]:

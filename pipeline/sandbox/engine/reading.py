@@ -226,8 +226,8 @@ def _by_trade(taken: _Line, party: _Party) -> None:
     name = [word for word, start in zip(taken.key, taken.starts, strict=True) if start < taken.place.kept]
     party.trade = trades.by_words(name)
     party.code = party.trade.mcc if party.trade else None
-    if party.code is None and taken.entry_type == "outgoing":
-        party.code = trades.by_clues(name)
+    if taken.entry_type == "outgoing" and (party.code is None or "CA" in taken.homes):
+        party.code = trades.by_clues(name) or party.code
 
 
 def _with_codes(party: _Party) -> Company | None:

