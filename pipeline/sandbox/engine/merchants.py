@@ -129,10 +129,9 @@ def by_name(name: str) -> Merchant | None:
 
 
 def codes_at_home(merchant: Merchant, homes: Iterable[str]) -> tuple[int, ...]:
-    """The merchant's codes; the one that Canadian banks gave it comes first where it may be there."""
-    observed = _observed().get(merchant.company.name) if "CA" in homes else None
-    mccs = merchant.company.mccs
-    return mccs if observed is None else (observed, *(code for code in mccs if code != observed))
+    """The merchant's codes; those that Canadian banks gave it come first where it may be there."""
+    observed = _observed().get(merchant.company.name, ()) if "CA" in homes else ()
+    return tuple(dict.fromkeys((*observed, *merchant.company.mccs)))
 
 
 def at_home(merchant: Merchant, homes: Iterable[str]) -> Company:
@@ -324,8 +323,8 @@ def _searchable(by_key: dict[str, list[_Entry]], by_site: dict[str, Merchant]) -
 
 
 @functools.cache
-def _observed() -> dict[str, int]:
-    return {name: int(code) for name, code in read_packed("observed.zst")}
+def _observed() -> dict[str, tuple[int, ...]]:
+    return {name: tuple(map(int, codes.split("|"))) for name, codes in read_packed("observed.zst")}
 
 
 def _written() -> Iterable[tuple[Merchant, list[str]]]:

@@ -24,8 +24,10 @@ LAST_YEAR = 2016
 _HELD_OUT = 5
 _LEAST_SEEN = 2
 _KEPT = 3
+_RECENT = 4
 _LEAST_PAYMENTS = 3
-_AGREED = 0.6
+_AGREED = 0.55
+_ALSO = 0.1
 
 
 class Payment(NamedTuple):
@@ -50,16 +52,16 @@ def held_out(text: str) -> bool:
 
 
 def taught(payments: Iterator[Payment]) -> dict[str, Counter[str]]:
-    """The codes of each descriptor that may be learnt from."""
+    """The codes of each descriptor that may be learnt from; those of the last two years count more: shops change theirs."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for payment in payments:
         if payment.year <= LAST_YEAR and not held_out(payment.text):
-            found[payment.text][payment.mcc] += 1
+            found[payment.text][payment.mcc] += _RECENT if payment.year > LAST_YEAR - 2 else 1
     return found
 
 
 def observe(lines: dict[str, Counter[str]], name_of: Callable[[str], str | None]) -> list[str]:
-    """Rows of `observed`: the code under which a known merchant was mostly paid, where three payments and more agree."""
+    """Rows of `observed`: the code that most payments to a known merchant had, and others that a tenth of them had."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for text, codes in lines.items():
         name = name_of(text)
@@ -67,9 +69,10 @@ def observe(lines: dict[str, Counter[str]], name_of: Callable[[str], str | None]
             found[name].update(codes)
     rows = []
     for name, codes in sorted(found.items()):
-        code, times = codes.most_common(1)[0]
+        (code, times), *others = codes.most_common(3)
         if times >= _LEAST_PAYMENTS and times >= _AGREED * codes.total():
-            rows.append(f"{name}\t{code}")
+            also = [other for other, seen in others if seen >= _ALSO * codes.total()]
+            rows.append(f"{name}\t{'|'.join([code, *also])}")
     return rows
 
 
