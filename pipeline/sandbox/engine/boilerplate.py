@@ -33,7 +33,7 @@ _BOILERPLATE = re.compile(
     r"PRELEVEMENT(?: (?:EUROPEEN|SEPA|DE))*|DOMICILIATION(?: EUROPEENNE)?|"
     r"VIR(?:EMENT)?(?: (?:SEPA|PERM|PERMANENT|INST|INSTANTANE|RECU|EMIS|VERS|EN FAVEUR DE))*(?: /?DE)?|"
     r"COMPRA(?: (?:EN|CON TARJETA|TARJ\. \d{4}X+|TARJETA|INTERNET|ONLINE))*|(?:TRANSFERENCIA|TRANSF\.?)(?: (?:A FAVOR DE|INMEDIATA|RECIBIDA|EMITIDA|DE|A))*|ABONO|"
-    r"PAGO (?:EN|CON TARJETA|MOVIL EN|MOVIL)|ADEUDO(?: (?:DE|RECIBO))*|RECIBO(?: DE)?|CARGO(?: POR)?|"
+    r"PAGO(?: (?:EN|CON TARJETA|MOVIL|TARJETA))+|ADEUDO(?: (?:DE|RECIBO))*|RECIBO(?: DE)?|CARGO(?: POR)?|"
     r"(?:PAGAMENTO|PAG\.?|OPERAZIONE|ACQUISTO|PAGAMENTI)(?: (?:POS|CARTA|SERVICOS|CON CARTA|TRAMITE POS))*|ADDEBITO(?: (?:DIRETTO|SDD|SEPA|CORE))*|SDD|"
     r"BONIFICO(?: (?:ISTANTANEO|SEPA|A FAVORE DI|VERSO|DA|IN USCITA|A VOSTRO FAVORE))*|"
     r"DEBITO DIRETO|DEB\. DIR\.|TRF\.?(?: (?:P/|PARA|DE))*|"
@@ -57,6 +57,8 @@ _JUNK = re.compile(
     r"|(?<=\s)(?=[A-Z]*\d{6})[A-Z0-9]+$"
 )
 _GOOGLE = re.compile(r"\bG\.CO/\S*")
+_BOUGHT = re.compile(r"PAYPAL (?:EUROPE|\(EUROPE\)|PTE).*?(?:EINKAUF BEI|ACHAT CHEZ|COMPRA EN|AANKOOP BIJ|ACQUISTO PRESSO) (.+)$")
+"""What PayPal's direct debits say of the shop, in the languages of the payer."""
 _DIGIT = re.compile(r"\d")
 _SLASHED_PLACE = re.compile(r"//([A-Z ]+)/[A-Z]{2}\b.*")
 _GLUED = re.compile(r"\b([A-Z]{3,})(\d{5,})\b")
@@ -76,6 +78,9 @@ def strip_boilerplate(text: str) -> str:
     """Take off what the bank put around the name: kinds of payment, card masks, references."""
     if "*" in text or "X" in text or "CARD" in text:
         text = _MASK.sub(" ", text).strip()
+    bought = _BOUGHT.match(text) if text.startswith("PAYPAL") else None
+    if bought:
+        return "PAYPAL *" + bought[1]
     field = _FIELD.search(text) if ":" in text or "/" in text or "+" in text else None
     text = field[1].strip() if field else text
     for _ in range(4):

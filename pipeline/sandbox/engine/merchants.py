@@ -32,13 +32,16 @@ _GENERIC = word_set(
     " INTERNATIONAL INTL FILIALE FIL NR NO STR SUPERSTORE BRANCH OUTLET CITY CENTRE CENTER NORTH SOUTH EAST WEST AIRPORT"
     " STATION ST HIGH STREET ROAD RD MALL PLAZA PARK FOOD PHARMACY BANK HOTEL RESTAURANT CAFE COFFEE PETROL FUEL GAS"
     " SUPERMARKET PURCHASE CARD DIRECT EU GB CA AU SUPERCENTER MARKET INSURANCE ENERGY SUBSCRIPTION MEMBERSHIP HELP AUTOPAY"
-    " RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA NEDERLAND IRELAND"
+    " DANKT SAGT DANKE RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA NEDERLAND IRELAND"
 )
 _AMBIGUOUS = 8
 """A single word of the brand table that is shorter counts only where nothing strange stands behind it."""
 _LEAST_BEHIND = 9
+_LEAST_ABROAD = 6
+"""Letters from which a name written by hand is believed outside its countries too."""
 _LEAST_INSIDE = 5
 """Letters that a single word needs to be found behind words that are not its own."""
+_SHORT = 6
 _TRUNCATED = 7
 _FULL_FIELD = 18
 _ALIKE = 90.0
@@ -46,6 +49,7 @@ _BLOCK = 4
 _LEAST_FUZZY = 8
 _WRITTEN = 8
 _FIRST = 6
+_MAIN = 2
 _AT_HOME = 3
 _STRANGE = 5
 _ABROAD = 9
@@ -79,6 +83,8 @@ class _Entry(NamedTuple):
     exact: bool
     words: int
     letters: int
+    main: bool
+    """Whether it is the merchant's first name."""
 
 
 class _Index(NamedTuple):
@@ -193,7 +199,7 @@ def _score(entry: _Entry, start: int, line: _Line) -> int | None:
     if start > LAST_START or start >= line.kept:
         return None
     abroad = bool(merchant.countries and line.homes) and not merchant.countries & line.homes
-    if abroad and (not merchant.written or entry.exact or entry.letters < _LEAST_BEHIND):
+    if abroad and (not merchant.written or entry.exact or entry.letters < _LEAST_ABROAD):
         return None
     before = sum(word not in _GENERIC for word in line.key[:start])
     if before and entry.letters < _LEAST_INSIDE:
@@ -201,11 +207,12 @@ def _score(entry: _Entry, start: int, line: _Line) -> int | None:
     if entry.exact:
         if before or not _stands_alone(line, stop, all_of_it=not merchant.written):
             return None
-    elif not merchant.written and not _clear(entry, line, start, stop):
+    elif not (_clear_written(entry, line, stop) if merchant.written else _clear(entry, line, start, stop)):
         return None
     return (
         entry.letters
         + _FIRST * (start == 0)
+        + _MAIN * entry.main
         + _WRITTEN * merchant.written
         + _AT_HOME * bool(merchant.countries & line.homes)
         - _STRANGE * before
@@ -232,6 +239,15 @@ def _clear(entry: _Entry, line: _Line, start: int, stop: int) -> bool:
         return True
     trade = by_words(behind)
     return entry.letters >= _AMBIGUOUS and (trade is None or trade.category == entry.merchant.category)
+
+
+def _clear_written(entry: _Entry, line: _Line, stop: int) -> bool:
+    """Whether no other trade stands behind a short name written by hand: `CHASE STREET BAKERY` is no bank."""
+    if entry.words > 1 or entry.letters > _SHORT:
+        return True
+    behind = [word for word in line.key[stop : line.kept] if not _plain(word)]
+    trade = by_words(behind) if behind else None
+    return trade is None or trade.category in {entry.merchant.category, "other", ""}
 
 
 def _by_resemblance(line: _Line, end: int) -> Hit | None:
@@ -294,17 +310,27 @@ def _index() -> _Index:
     for read_one, aliases in (*_written(), *_brands()):
         # A brand whose website is that of a row written by hand is the same company; the row knows it better.
         twin = by_site.get(read_one.sites[0]) if read_one.sites else None
-        merchant = twin if twin is not None and twin.written else read_one
+        merchant = twin if twin is not None and _twins(twin, read_one) else read_one
         for site in (merchant.company.website, *merchant.sites):
             if site:
                 by_site.setdefault(site, merchant)
-        for alias in aliases:
+        for order, alias in enumerate(aliases):
             key = canonical(tokens(alias.removeprefix("=")))[0]
             text = " ".join(key)
             entries = by_key.setdefault(text, [])
-            if text and not (entries and entries[0].merchant.written):
-                entries.append(_Entry(merchant, alias.startswith("="), len(key), len(text)))
+            if text and not any(entry.merchant is merchant or _everywhere(entry) for entry in entries):
+                entries.append(_Entry(merchant, alias.startswith("="), len(key), len(text), order == 0))
     return _searchable(by_key, by_site)
+
+
+def _twins(written: Merchant, brand: Merchant) -> bool:
+    """Whether both are one company under one name: one website is not enough, as Hilton's has Hampton too."""
+    first, other = (canonical(tokens(normalise(one.company.name)))[0][:1] for one in (written, brand))
+    return written.written and first == other
+
+
+def _everywhere(entry: _Entry) -> bool:
+    return entry.merchant.written and not entry.merchant.countries
 
 
 def _searchable(by_key: dict[str, list[_Entry]], by_site: dict[str, Merchant]) -> _Index:

@@ -55,5 +55,5 @@ def is_person(words: list[str], *, likely: bool) -> bool:
         return len(name) == 1 and likely and name[0] in FIRST_NAMES
     if _ORGANISATION & set(name):
         return False
-    initial = len(name[0]) == 1 and len(name[-1]) > 2  # noqa: PLR2004
+    initial = min(len(name[0]), len(name[-1])) == 1 and max(len(name[0]), len(name[-1])) > 2  # noqa: PLR2004
     return titled or likely or initial or name[0] in FIRST_NAMES or (name[-1] in FIRST_NAMES and len(name[0]) > 2)  # noqa: PLR2004

@@ -70,6 +70,9 @@ _FIELDS = (
 )  # fmt: skip
 
 
+_NO_GUESS = word_set("COM NET ORG BILL HELP WWW HTTP HTTPS CARD REF ID AUTH PENDING")
+
+
 class Place(NamedTuple):
     """What was found. `kept`: how many leading tokens are not part of the place."""
 
@@ -88,8 +91,8 @@ def homes(country: str | None, currency: str) -> tuple[str, ...]:
 def locate(line: list[str], country: str | None, currency: str) -> Place:
     """Take city, state and country off the end of the tokens."""
     end = len(line)
-    if end > _LEAST_BEFORE_DISTRICT and line[-1].isdigit() and line[-2].isalpha():
-        # PARIS 11, and dates as NANTES 0209.
+    if end > _LEAST_BEFORE_DISTRICT and line[-1].isdigit() and (line[-2].isalpha() or line[-2].isdigit()):
+        # PARIS 11, dates as NANTES 0209, and both.
         city_before = locate(line[:-1], country, currency)
         if city_before.city:
             return city_before
@@ -165,7 +168,7 @@ def _choose(towns: tuple[_Town, ...] | list[_Town], spoken: tuple[str, ...], sta
 def _guess(line: list[str], end: int) -> tuple[str | None, int]:
     """What stands between a number and a state is a city. Without a number nobody can tell it from the name."""
     first = next((at + 1 for at in range(end - 1, 0, -1) if has_digit(line[at])), None)
-    if first is not None and 0 < end - first <= _LONGEST_CITY:
+    if first is not None and 0 < end - first <= _LONGEST_CITY and _NO_GUESS.isdisjoint(line[first:end]):
         return " ".join(part.capitalize() for part in line[first:end]), first
     return None, end
 

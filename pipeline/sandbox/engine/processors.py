@@ -127,7 +127,7 @@ _STARRED = {
 }  # fmt: skip
 _BARE = {
     "square": "SQ", "paypal": "PAYPAL|PP", "toast": "TST", "shopify": "SP", "sumup": "SUMUP", "zettle": "ZETTLE|IZETTLE|IZ|ZTL",
-    "applepay": "APLPAY|APPLE PAY|APPLEPAY", "googlepay": "GPAY|GOOGLE PAY|GOOGLEPAY", "stripe": "STRIPE", "klarna": "KLARNA", "mollie": "MOLLIE|STICHTING MOLLIE PAYMENTS|MOLLIE PAYMENTS",
+    "applepay": "APLPAY|APPLE PAY|APPLEPAY", "googlepay": "GPAY|GOOGLE PAY|GOOGLEPAY", "stripe": "STRIPE", "klarna": "KLARNA|KLARNA BANK AB|KLARNA AB|KLARNA BANK", "mollie": "MOLLIE|STICHTING MOLLIE PAYMENTS|MOLLIE PAYMENTS",
     "gocardless": "GOCARDLESS|GC RE", "afterpay": "AFTERPAY", "clearpay": "CLEARPAY", "adyen": "ADYEN|ADYEN N.V.|ADYEN NV", "curve": "CRV",
     "checkout": "CKO", "payone": "PAYONE", "ratepay": "RATEPAY", "riverty": "RIVERTY", "paddle": "PADDLE.NET|PADDLE.COM",
     "przelewy24": "PRZELEWY24|P24", "payu": "PAYU", "amazonpay": "AMAZON PAY|AMAZON PAYMENTS", "clover": "CLV", "ccv": "CCV", "mypos": "MYPOS",
@@ -141,6 +141,11 @@ _OTHER_SIGN = re.compile(r"(PAYPAL|STRIPE|KLARNA|SUMUP|ZETTLE|MOLLIE|ADYEN|SHOPI
 _NOT_A_MERCHANT = re.compile(
     r"(?:TRANSFER|XFER|PAYMENT|PAYMENTS|CREDIT|INST|EUROPE|LTD|LIMITED|INC|AB|BANK|PAYOUT|PAYOUTS|DEPOSIT|EU|GMBH|S\.?A|BV|B\.V|UK|DE"
     r"|SETTLEMENT|DES|FEE|FEES|CASHBACK|PMT|NV|N\.V|ID|TECHNOLOGY|SE|REF|COM|\.COM|PLC|ADD|WITHDRAWAL|RETRY|EUR|GBP|USD|OUTGOING|OY)\b"
+)
+_BEHIND = re.compile(
+    r" (?:BY|VIA|DURCH|PAR|TRAMITE|MED|PRZEZ|USING) (ADYEN|MOLLIE|STRIPE|PAYPAL|KLARNA|SUMUP|ZETTLE|PAYU|PRZELEWY24|BUCKAROO"
+    r"|MULTISAFEPAY|WORLDLINE|WORLDPAY|CHECKOUT\.COM|SHOPIFY|GOCARDLESS|GOOGLE PAY|APPLE PAY|AMAZON PAY|AFTERPAY|CLEARPAY"
+    r"|RIVERTY|SCALAPAY|TRUSTLY|SQUARE)\b"
 )
 _WORDS = re.compile(r"[A-Z]{2}")
 _SHORT_MARK = re.compile(r"[A-Z0-9]{2,4} ?\* ?(?=[A-Z]{3})")
@@ -158,6 +163,12 @@ def peel(text: str) -> tuple[list[Company], str]:
             found.append(company)
         text = rest
     return found, text
+
+
+def behind(text: str) -> Company | None:
+    """The processor that the text names behind the merchant: `SPOTIFY BY ADYEN`, `VIA MOLLIE`."""
+    found = _BEHIND.search(text)
+    return COMPANIES[_BY_STAR[found[1]]] if found else None
 
 
 def without_mark(text: str) -> str:

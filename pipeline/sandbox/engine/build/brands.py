@@ -31,6 +31,12 @@ KNOWN = word_set(
 )
 """Countries whose brands and towns are kept."""
 _SHORTEST = 3
+_LONG = 7
+_KIND_WORDS = word_set(
+    "WAREHOUSE STORES STORE SUPERMARKET SUPERMARKETS MARKET MARKETS RESTAURANT RESTAURANTS PIZZA COFFEE BURGER BURGERS BANK"
+    " PHARMACY HOTEL HOTELS HARDWARE FOODS GROUP SHOP BAKERY CAFE GRILL DONUTS GARDEN INN SUITES FITNESS INSURANCE ENERGY"
+    " SUPERSTORE OUTLET PHARMACIES BAKERIES MARKT APOTHEKE TIRES TYRES ENERGIE AUTO CLOTHING HOME FURNITURE"
+)
 _MOST_SITES = 12
 
 
@@ -77,7 +83,8 @@ def _brand(item: dict[str, Any], kind: str, sites: dict[str, Any], common: froze
     name = tags.get("brand:en") or tags.get("name:en") or tags.get("brand") or item["displayName"]
     if not name.isascii() and not normalise(name).isascii():
         return None
-    aliases = _aliases([name, *_tag_names(tags), *item.get("matchNames", ())], common)
+    own = [name, *_tag_names(tags)]
+    aliases = _aliases(own, [*item.get("matchNames", ()), *_shortened(own)], common)
     if not aliases:
         return None
     wikidata = next((tags[key] for key in ("brand:wikidata", "operator:wikidata", "network:wikidata") if key in tags), "")
@@ -104,15 +111,32 @@ def _countries(places: dict[str, Any]) -> tuple[str, ...] | None:
     return tuple(sorted(found & KNOWN)) or None
 
 
-def _aliases(names: list[str], common: frozenset[str]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
+def _shortened(names: list[str]) -> Iterator[str]:
+    """Names without what kind of place they are: cards print Bunnings for Bunnings Warehouse."""
     for name in names:
+        words = name.split()
+        if len(words) > 1 and words[-1].upper() in _KIND_WORDS:
+            yield " ".join(words[:-1])
+
+
+def _aliases(own: list[str], others: list[str], common: frozenset[str]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    known: set[str] = set()
+    for at, name in enumerate((*own, *others)):
         plain = normalise(re.sub(r"\(.*?\)", "", name))
         key, _ = canonical(tokens(plain))
         text = " ".join(key)
         if not plain.isascii() or len(text) < _SHORTEST or text.isdigit():
             continue
-        found.setdefault(("=" if _everyday(key, common) else "") + text)
+        # A name by others that shares no word with its own, as Coles for Shell, is somebody else's as often.
+        foreign = at >= len(own) and known.isdisjoint(key)
+        short = at >= len(own) and len(key) == 1
+        if at < len(own):
+            known.update(key)
+        if not foreign or len(text) >= _LONG:
+            exact = "=" if foreign or short or _everyday(key, common) else ""
+            if exact + text not in found and text not in found:
+                found[exact + text] = None
     return tuple(found)
 
 

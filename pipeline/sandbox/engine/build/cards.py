@@ -17,7 +17,7 @@ from pipeline.sandbox.engine.text import normalise
 from pipeline.sandbox.engine.trades import clues
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 LAST_YEAR = 2016
@@ -60,11 +60,11 @@ def taught(payments: Iterator[Payment]) -> dict[str, Counter[str]]:
     return found
 
 
-def observe(lines: dict[str, Counter[str]], name_of: Callable[[str], str | None]) -> list[str]:
+def observe(lines: dict[str, Counter[str]], named: dict[str, str | None]) -> list[str]:
     """Rows of `observed`: the code that most payments to a known merchant had, and others that a tenth of them had."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for text, codes in lines.items():
-        name = name_of(text)
+        name = named[text]
         if name:
             found[name].update(codes)
     rows = []
