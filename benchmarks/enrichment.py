@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from measure import mib, peak_bytes, show
 
-from pipeline.sandbox.engine import codes, merchants
+from pipeline.sandbox.engine import codes, load, merchants
 from pipeline.sandbox.engine.build import cards
 from pipeline.sandbox.engine.reading import read
 from pipeline.sandbox.engine.text import normalise, tokens
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--payments", type=Path, help="City of Toronto, PCard expenditures 2011-2018, one gzipped CSV file")
     given = parser.parse_args()
     begun = time.process_time()
-    read("WARM UP", "outgoing", "USD", None, "consumer")
+    load()
     loaded = time.process_time() - begun
     judged = judge_all(given.descriptors)
     show(f"{len(judged)} labelled descriptors", ["", "share"], [[name, percent(share)] for name, share in shares(judged).items()])

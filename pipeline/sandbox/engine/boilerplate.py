@@ -52,16 +52,16 @@ _MASK = re.compile(
     r"(?:CARD |CRD |NR )?[X*]{2,}(?:[- ][X*]{2,})*[- ]?\d{2,4}\b|\bCARD (?:NO\.? |ENDING (?:IN )?)?\d{4}\b"
 )
 _JUNK = re.compile(
-    r"(?<=\s)(?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d\d/\d{4}|\d\d?:\d\d|"
+    r"\s(?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d\d/\d{4}|\d\d?:\d\d|"
     r"\d{1,2}[.-]\d{1,2}[.-](?:\d{2,4})?|\d{4}-\d\d-\d\d(?:T\S+)?)(?!\S)"
-    r"|(?<=\s)(?=[A-Z]*\d{6})[A-Z0-9]+$"
+    r"|\s(?=[A-Z]*\d{6})[A-Z0-9]+$"
 )
 _GOOGLE = re.compile(r"\bG\.CO/\S*")
 _BOUGHT = re.compile(r"PAYPAL (?:EUROPE|\(EUROPE\)|PTE).*?(?:EINKAUF BEI|ACHAT CHEZ|COMPRA EN|AANKOOP BIJ|ACQUISTO PRESSO) (.+)$")
 """What PayPal's direct debits say of the shop, in the languages of the payer."""
 _DIGIT = re.compile(r"\d")
 _SLASHED_PLACE = re.compile(r"//([A-Z ]+)/[A-Z]{2}\b.*")
-_GLUED = re.compile(r"\b([A-Z]{3,})(\d{5,})\b")
+_GLUED = re.compile(r"(?<=[A-Z]{3})\d{5,}\b")
 _CARD_NUMBER = re.compile(r"(?:\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?) (?=[A-Z])")
 _TAIL = re.compile(
     r"[\s,;-]+(?:REF(?:ERENCE)?[ :#.]|ID[:#]|TRACE|AUTH(?: CODE)?[ :#]|CONF(?:IRMATION)?[ :#]|MANDATE[ :]|MREF|EREF|"
@@ -76,13 +76,14 @@ _TAIL = re.compile(
 
 def strip_boilerplate(text: str) -> str:
     """Take off what the bank put around the name: kinds of payment, card masks, references."""
-    if "*" in text or "X" in text or "CARD" in text:
+    if "XX" in text or "**" in text or "X*" in text or "CARD" in text:
         text = _MASK.sub(" ", text).strip()
     bought = _BOUGHT.match(text) if text.startswith("PAYPAL") else None
     if bought:
         return "PAYPAL *" + bought[1]
-    field = _FIELD.search(text) if ":" in text or "/" in text or "+" in text else None
-    text = field[1].strip() if field else text
+    if ":" in text or "/" in text or "+" in text:
+        field = _FIELD.search(text)
+        text = field[1].strip() if field else text
     for _ in range(4):
         found = _BOILERPLATE.match(text)
         if found is None or found.end() == 0:
@@ -95,6 +96,6 @@ def strip_boilerplate(text: str) -> str:
     if "//" in text:
         text = _SLASHED_PLACE.sub(r" \1", text)
     if _DIGIT.search(text):
-        text = _JUNK.sub(" ", _GLUED.sub(r"\1 \2", text)).strip()
+        text = _JUNK.sub(" ", _GLUED.sub(r" \g<0>", text)).strip()
     cut = _TAIL.search(text)
     return text[: cut.start()].strip() if cut and cut.start() > 0 else text.strip()

@@ -28,12 +28,12 @@ def look_up(code: int) -> Code | None:
     return _codes().get(code)
 
 
-def category(code: int, own: str, entry_type: str, holder_type: str) -> str:
-    """The category of a payment to, or a refund from, a merchant with this code; `own` overrides the consumer's."""
+def category(code: int, own: str, holder_type: str) -> str:
+    """The category of a payment to a merchant with this code; `own` overrides the consumer's.
+
+    Of money from it the code says nothing: it may be a refund as well as pay for the holder's work.
+    """
     known = look_up(code)
-    if entry_type == "incoming":
-        # Money from an unknown merchant may be a refund as well as its pay for the holder's work: nothing tells.
-        return NOT_ENOUGH
     if holder_type == "consumer":
         return own or (known.consumer_out if known else NOT_ENOUGH)
     return known.business if known else to_business(own or NOT_ENOUGH)
@@ -48,3 +48,8 @@ def _codes() -> dict[int, Code]:
         for number in range(int(first), int(last or first) + 1):
             found.setdefault(number, code)
     return found
+
+
+def load() -> None:
+    """Read the tables, once."""
+    _codes()

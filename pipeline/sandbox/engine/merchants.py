@@ -111,15 +111,14 @@ def identify(line: list[str], kept: int, homes: Iterable[str] = ()) -> Hit | Non
     `homes`: countries that the transaction may have happened in; none means any.
     """
     key, starts = canonical(line)
-    return find(key, starts, len(line), kept, homes)
+    return find(key, starts, len(line), kept, frozenset(homes))
 
 
-def find(key: list[str], starts: list[int], end: int, kept: int, homes: Iterable[str]) -> Hit | None:
+def find(key: list[str], starts: list[int], end: int, kept: int, homes: frozenset[str]) -> Hit | None:
     """As `identify`, of a line of `end` tokens whose canonical ones are known."""
     if not key:
         return None
-    name = next((at for at, start in enumerate(starts) if start >= kept), len(key))
-    taken = _Line(key, starts, name, frozenset(homes))
+    taken = _Line(key, starts, bisect_left(starts, kept), homes)
     return _by_automaton(taken, end) or _by_resemblance(taken, end)
 
 
@@ -161,15 +160,10 @@ _SUFFIX = {"GB": "uk"}
 def _by_automaton(line: _Line, end: int) -> Hit | None:
     """The best of the names that stand in the line as they are."""
     text = f" {' '.join(line.key)} "
-    at_char: dict[int, int] = {}
-    char = 0
-    for at, word in enumerate(line.key):
-        at_char[char] = at
-        char += len(word) + 1
     best: tuple[int, int, _Entry] | None = None
     platform: tuple[int, int, _Entry] | None = None
     for last, (length, entries) in _index().automaton.iter(text):
-        start = at_char[last - length + 1]
+        start = text.count(" ", 0, last - length + 1)
         for entry in entries:
             score = _score(entry, start, line)
             if score is None:
@@ -206,6 +200,8 @@ def _score(entry: _Entry, start: int, line: _Line) -> int | None:
         return None
     if entry.exact:
         if before or not _stands_alone(line, stop, all_of_it=not merchant.written):
+            return None
+        if merchant.written and not _clear_written(entry, line, stop):
             return None
     elif not (_clear_written(entry, line, stop) if merchant.written else _clear(entry, line, start, stop)):
         return None
@@ -375,3 +371,9 @@ def _brands() -> Iterable[tuple[Merchant, list[str]]]:
 
 
 _NONE: frozenset[str] = frozenset()
+
+
+def load() -> None:
+    """Read the tables, once."""
+    _index()
+    _observed()

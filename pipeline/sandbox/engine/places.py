@@ -42,12 +42,14 @@ _STATES = {
     "CA": word_set("AB BC MB NB NL NS NT NU ON PE QC SK YT"),
 }
 _WORDS_TOO = word_set("AL CO DE HI ID IN LA MA ME OH OK OR PA MS MD ON")
+_ANYWHERE: frozenset[str] = frozenset()
 _CURRENCIES = {
-    "USD": ("US",), "CAD": ("CA",), "GBP": ("GB",), "CHF": ("CH",), "SEK": ("SE",), "DKK": ("DK",), "NOK": ("NO",),
-    "PLN": ("PL",), "AUD": ("AU",), "NZD": ("NZ",), "CZK": ("CZ",), "HUF": ("HU",), "RON": ("RO",), "BGN": ("BG",),
-    "ISK": ("IS",),
-    "EUR": ("DE", "FR", "NL", "ES", "IT", "BE", "AT", "PT", "IE", "LU", "FI", "GR", "SK", "SI", "HR", "EE", "LV", "LT", "MT",
-            "CY"),
+    currency: word_set(countries)
+    for currency, countries in {
+        "USD": "US", "CAD": "CA", "GBP": "GB", "CHF": "CH", "SEK": "SE", "DKK": "DK", "NOK": "NO", "PLN": "PL", "AUD": "AU",
+        "NZD": "NZ", "CZK": "CZ", "HUF": "HU", "RON": "RO", "BGN": "BG", "ISK": "IS",
+        "EUR": "DE FR NL ES IT BE AT PT IE LU FI GR SK SI HR EE LV LT MT CY",
+    }.items()
 }  # fmt: skip
 _HOME_BONUS = 15
 _LARGE = 55
@@ -60,7 +62,7 @@ _NO_TOWNS = word_set(
     " BAR BANK ROCK STORE SHOP TRUST PLAN CENTER POST AUTO VISA HERNE ESSEN GAP WELLS FARGO PROSPER SANDY ARES VIA TRANSFER"
     " PARADISE PUMA ELK MERCURY PORTAGE DEBIT BROADWAY"
 )
-_LONGEST_CITY = 4
+_LONGEST_CITY = 3
 _LEAST_BEFORE_DISTRICT = 2
 
 
@@ -83,9 +85,14 @@ class Place(NamedTuple):
     store_number: str | None
 
 
-def homes(country: str | None, currency: str) -> tuple[str, ...]:
-    """The countries that the sender's country, or else the currency, speaks for; () for all."""
-    return (country,) if country else _CURRENCIES.get(currency, ())
+def homes(country: str | None, currency: str) -> frozenset[str]:
+    """The countries that the sender's country, or else the currency, speaks for; none for all."""
+    return _only(country) if country else _CURRENCIES.get(currency, _ANYWHERE)
+
+
+@functools.lru_cache(maxsize=300)
+def _only(country: str) -> frozenset[str]:
+    return frozenset((country,))
 
 
 def locate(line: list[str], country: str | None, currency: str) -> Place:
@@ -99,11 +106,11 @@ def locate(line: list[str], country: str | None, currency: str) -> Place:
     spoken = homes(country, currency)
     if end > 1 and line[-1] in _ALPHA_3:
         end -= 1
-        spoken = (_ALPHA_3[line[end]],)
-    elif end > 2 and line[-1] in _ALPHA_2 and _city(line, end - 1, (line[-1],), None)[0]:  # noqa: PLR2004
+        spoken = _only(_ALPHA_3[line[end]])
+    elif end > 2 and line[-1] in _ALPHA_2 and _city(line, end - 1, _only(line[-1]), None)[0]:  # noqa: PLR2004
         end -= 1
-        spoken = (line[end],)
-    home = spoken[0] if len(spoken) == 1 else None
+        spoken = _only(line[end])
+    home = next(iter(spoken)) if len(spoken) == 1 else None
     state = None
     if end > 1 and line[end - 1] in _STATES.get(home or "", frozenset()):
         state = line[end - 1]
@@ -135,11 +142,15 @@ def structured(place: Place) -> dict[str, Any] | None:
 
 
 def _city(
-    line: list[str], end: int, spoken: tuple[str, ...], state: str | None
+    line: list[str], end: int, spoken: frozenset[str], state: str | None
 ) -> tuple[str | None, int, str | None]:
     """The town before `end`, where it starts, and its country."""
-    towns = _towns()
-    for length in range(min(_LONGEST_CITY, end - 1), 0, -1):
+    if end < 2:  # noqa: PLR2004
+        return None, end, None
+    towns, lengths = _towns()
+    for length in lengths.get(spelled(line[end - 1]), ()):
+        if length >= end:
+            continue
         name = line[end - length : end]
         if length == 1 and name[0] in _NO_TOWNS:
             continue
@@ -149,7 +160,7 @@ def _city(
     return None, end, None
 
 
-def _choose(towns: tuple[_Town, ...] | list[_Town], spoken: tuple[str, ...], state: str | None) -> str | None:
+def _choose(towns: tuple[_Town, ...] | list[_Town], spoken: frozenset[str], state: str | None) -> str | None:
     """The country of the likeliest of towns with one name."""
     best: tuple[int, str] | None = None
     for country, its_state, size in towns:
@@ -185,7 +196,8 @@ _Town = tuple[str, str, int]
 
 
 @functools.cache
-def _towns() -> dict[str, list[_Town]]:
+def _towns() -> tuple[dict[str, list[_Town]], dict[str, list[int]]]:
+    """Towns by name, and by the last word of their names how many words these have, the most first."""
     found: dict[str, list[_Town]] = {}
     for name, country, state, size in read_packed("towns.zst"):
         found.setdefault(" ".join(map(spelled, tokens(name))), []).append((country, state, int(size)))
@@ -194,4 +206,13 @@ def _towns() -> dict[str, list[_Town]]:
             name = " ".join(map(spelled, tokens(normalise(city))))
             if not any(town[:2] == (row["country"], row["state"]) for town in found.get(name, ())):
                 found.setdefault(name, []).append((row["country"], row["state"], _NEEDS_STATE))
-    return found
+    lengths: dict[str, set[int]] = {}
+    for name in found:
+        words = name.split(" ")
+        lengths.setdefault(words[-1], set()).add(len(words))
+    return found, {word: sorted(known, reverse=True) for word, known in lengths.items()}
+
+
+def load() -> None:
+    """Read the tables, once."""
+    _towns()

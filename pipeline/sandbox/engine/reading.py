@@ -7,6 +7,7 @@ decides who the counterparty is; a strong rule decides the category before a mer
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,7 @@ class _Line:
     key: list[str]
     starts: list[int]
     place: places.Place
-    homes: tuple[str, ...]
+    homes: frozenset[str]
     rule: rules.Match | None
     via: list[Company]
     entry_type: str
@@ -101,12 +102,25 @@ def _take_apart(description: str, entry_type: str, currency: str, country: str |
         via.append(later)
         text = text[: text.rindex(" ", 0, text.rindex(" "))]
     line, every = tokens(text), tokens(whole)
-    key, starts = canonical(line)
-    every_key, every_starts = (key, starts) if len(line) == len(every) else canonical(every)
+    every_key, every_starts = canonical(every)
+    key, starts = _tail(line, every, every_key, every_starts) or canonical(line)
     place = places.locate(line, country, currency)
-    homes = (place.country,) if place.country and place.city else places.homes(country, currency)
+    homes = places.homes(place.country if place.city else country, currency)
     rule = rules.match(every, every_key, every_starts, entry_type)
     return _Line(every, text, line, key, starts, place, homes, rule, via, entry_type, holder_type)
+
+
+def _tail(line: list[str], every: list[str], key: list[str], starts: list[int]) -> tuple[list[str], list[int]] | None:
+    """The canonical tokens of a line that is the end of every token, taken from theirs."""
+    gone = len(every) - len(line)
+    if gone < 0 or every[gone:] != line:
+        return None
+    if gone == 0:
+        return key, starts
+    at = bisect_left(starts, gone)
+    if at == len(starts) or starts[at] != gone:
+        return None
+    return key[at:], [start - gone for start in starts[at:]]
 
 
 def _same(one: Company, other: Company | None) -> bool:
@@ -212,7 +226,7 @@ def _domain(text: str) -> str | None:
     return None
 
 
-def _site(website: str, homes: tuple[str, ...]) -> _Party:
+def _site(website: str, homes: frozenset[str]) -> _Party:
     known = merchants.by_website(website) or merchants.by_website(".".join(website.split(".")[-2:]))
     if known is not None:
         return _Party(merchants.at_home(known, homes), merchant=known)
@@ -303,7 +317,8 @@ def _category(taken: _Line, party: _Party) -> str:
         return verdict.by_merchant(party.merchant, taken.entry_type, taken.holder_type, taken.every_token)
     if rule is not None and rule.strength == "weak":
         return verdict.by_rule(rule, taken.holder_type)
-    if party.code is not None:
+    if party.code is not None and taken.entry_type == "outgoing":
         category = party.trade.category if party.trade else ""
-        return codes.category(party.code, category, taken.entry_type, taken.holder_type)
-    return NOT_ENOUGH
+        return codes.category(party.code, category, taken.holder_type)
+    paid = party.company is not None and party.merchant is None
+    return "sales revenue" if paid and taken.entry_type == "incoming" and taken.holder_type == "business" else NOT_ENOUGH

@@ -67,3 +67,8 @@ def _index() -> dict[str, ahocorasick.Automaton]:
     for automaton in index.values():
         automaton.make_automaton()
     return index
+
+
+def load() -> None:
+    """Read the tables, once."""
+    _index()

@@ -14,7 +14,6 @@ from pipeline.sandbox.wordlist import word_set
 _TOKEN = re.compile(r"[A-Z0-9&+]+")
 _LONE_AMPERSAND = re.compile(r"\b([A-Z]) & ([A-Z])\b")
 _WORD_BORDER = re.compile(r"[\s*_#:;,/\\|()\[\]<>\"]+")
-_SPACES = re.compile(r"\s+")
 _PLAIN = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE", "œ": "oe",
                         "Œ": "OE", "ı": "i"})  # fmt: skip
 _JOINED = frozenset({"&", "+", "AND", "UND"})
@@ -47,9 +46,11 @@ def normalise(description: str) -> str:
     if not description.isascii():
         decomposed = unicodedata.normalize("NFKD", description.translate(_PLAIN))
         description = "".join(char for char in decomposed if not unicodedata.combining(char))
-    upper = _SPACES.sub(" ", description).strip().upper()
+    upper = " ".join(description.upper().split())
     upper = _ATM.sub("ATM ", upper) if "ATM" in upper else upper
-    return upper.replace("'", "").replace("’", "").replace("`", "")  # noqa: RUF001
+    if "'" in upper or "`" in upper:
+        upper = upper.replace("'", "").replace("`", "")
+    return upper if upper.isascii() else upper.replace("’", "")  # noqa: RUF001
 
 
 def tokens(text: str) -> list[str]:
@@ -66,7 +67,7 @@ def canonical(line: list[str]) -> tuple[list[str], list[int]]:
     TRADER JOES, HM, MARKS SPENCER and MULLER, and so do the names of the tables.
     """
     if line and min(map(len, line)) > 1 and _JOINED.isdisjoint(line):
-        return list(map(spelled, line)), list(range(len(line)))
+        return [word if word.isdigit() else spelled(word) for word in line], list(range(len(line)))
     found: list[str] = []
     starts: list[int] = []
     alone = False  # whether the last one is made of single letters
@@ -85,7 +86,9 @@ def canonical(line: list[str]) -> tuple[list[str], list[int]]:
 @lru_cache(maxsize=100_000)
 def spelled(token: str) -> str:
     """One token without signs, umlauts written as plain letters: `MUELLER` and MÜLLER are the same."""
-    return _UMLAUT.sub(r"\1", token.replace("&", "").replace("+", ""))
+    if "&" in token or "+" in token:
+        token = token.replace("&", "").replace("+", "")
+    return _UMLAUT.sub(r"\1", token) if "E" in token else token
 
 
 def words(text: str) -> list[str]:

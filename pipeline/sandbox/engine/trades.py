@@ -111,3 +111,8 @@ def _weights(cells: list[str]) -> Iterator[tuple[int, int]]:
     for cell in cells:
         code, _, weight = cell.partition(":")
         yield int(code), int(weight)
+
+
+def load() -> None:
+    """Read the tables, once."""
+    _tables()
