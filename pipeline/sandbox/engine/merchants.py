@@ -192,10 +192,10 @@ def _score(entry: _Entry, start: int, line: _Line) -> int | None:
     merchant, stop = entry.merchant, start + entry.words
     if start > LAST_START or start >= line.kept:
         return None
-    abroad = bool(merchant.countries and line.homes) and not merchant.countries & line.homes
+    abroad = bool(merchant.countries and line.homes) and merchant.countries.isdisjoint(line.homes)
     if abroad and (not merchant.written or entry.exact or entry.letters < _LEAST_ABROAD):
         return None
-    before = sum(word not in _GENERIC for word in line.key[:start])
+    before = sum(word not in _GENERIC for word in line.key[:start]) if start else 0
     if before and entry.letters < _LEAST_INSIDE:
         return None
     if entry.exact:
@@ -210,7 +210,7 @@ def _score(entry: _Entry, start: int, line: _Line) -> int | None:
         + _FIRST * (start == 0)
         + _MAIN * entry.main
         + _WRITTEN * merchant.written
-        + _AT_HOME * bool(merchant.countries & line.homes)
+        + _AT_HOME * (not abroad and bool(merchant.countries) and bool(line.homes))
         - _STRANGE * before
         - _ABROAD * abroad
     )
@@ -218,8 +218,9 @@ def _score(entry: _Entry, start: int, line: _Line) -> int | None:
 
 def _stands_alone(line: _Line, stop: int, *, all_of_it: bool) -> bool:
     """Whether nothing stands behind the name but numbers, legal forms and the like; of hand-written ones one is enough."""
-    behind = line.key[stop : line.kept]
-    return all(_plain(word) for word in (behind if all_of_it else behind[:1]))
+    if stop >= line.kept:
+        return True
+    return all(map(_plain, line.key[stop : line.kept])) if all_of_it else _plain(line.key[stop])
 
 
 def _plain(word: str) -> bool:

@@ -66,10 +66,6 @@ _LONGEST_CITY = 3
 _LEAST_BEFORE_DISTRICT = 2
 
 
-_FIELDS = (
-    "street", "house_number", "city", "state", "postcode", "country_code", "country", "latitude", "longitude",
-    "google_maps_url", "apple_maps_url", "store_number",
-)  # fmt: skip
 
 
 _NO_GUESS = word_set("COM NET ORG BILL HELP WWW HTTP HTTPS CARD REF ID AUTH PENDING")
@@ -98,10 +94,11 @@ def _only(country: str) -> frozenset[str]:
 def locate(line: list[str], country: str | None, currency: str) -> Place:
     """Take city, state and country off the end of the tokens."""
     end = len(line)
-    if end > _LEAST_BEFORE_DISTRICT and line[-1].isdigit() and (line[-2].isalpha() or line[-2].isdigit()):
+    if end > _LEAST_BEFORE_DISTRICT and line[-1].isdigit():
         # PARIS 11, dates as NANTES 0209, and both.
-        city_before = locate(line[:-1], country, currency)
-        if city_before.city:
+        shorter = line[:-2] if line[-2].isdigit() else line[:-1]
+        city_before = locate(shorter, country, currency) if shorter[-1].isalpha() else None
+        if city_before is not None and city_before.city:
             return city_before
     spoken = homes(country, currency)
     if end > 1 and line[-1] in _ALPHA_3:
@@ -134,11 +131,21 @@ def structured(place: Place) -> dict[str, Any] | None:
     if not (place.city or place.state or place.country):
         return None
     shown = [part for part in (place.city, place.state) if part]
-    empty: dict[str, Any] = dict.fromkeys(_FIELDS)
-    empty["city"], empty["state"], empty["store_number"] = place.city, place.state, place.store_number
-    empty["country_code"] = place.country
-    empty["country"] = COUNTRIES.get(place.country or "")
-    return {"raw_address": ", ".join(shown) or None, "structured": empty}
+    structured = {
+        "street": None,
+        "house_number": None,
+        "city": place.city,
+        "state": place.state,
+        "postcode": None,
+        "country_code": place.country,
+        "country": COUNTRIES.get(place.country or ""),
+        "latitude": None,
+        "longitude": None,
+        "google_maps_url": None,
+        "apple_maps_url": None,
+        "store_number": place.store_number,
+    }
+    return {"raw_address": ", ".join(shown) or None, "structured": structured}
 
 
 def _city(

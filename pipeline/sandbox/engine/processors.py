@@ -136,6 +136,7 @@ _BARE = {
 }  # fmt: skip
 _BY_STAR = {prefix: key for key, prefixes in _STARRED.items() for prefix in prefixes.split("|")}
 _BY_WORD = {prefix: key for key, prefixes in _BARE.items() for prefix in prefixes.split("|")}
+_FIRST_WORDS = frozenset(prefix.partition(" ")[0] for prefix in _BY_WORD)
 _LONGEST_PREFIX = 28
 _OTHER_SIGN = re.compile(r"(PAYPAL|STRIPE|KLARNA|SUMUP|ZETTLE|MOLLIE|ADYEN|SHOPIFY|IZETTLE|SQUARE|GOCARDLESS)(?: DES:(?:INST XFER)?| INST XFER(?: WEB)?|[:/_-]| INC[:,-]) ?(?=[A-Z])")
 _NOT_A_MERCHANT = re.compile(
@@ -186,6 +187,8 @@ def _by_star(text: str) -> tuple[str, str] | None:
 
 
 def _by_word(text: str) -> tuple[str, str] | None:
+    if text.partition(" ")[0] not in _FIRST_WORDS:
+        return None
     words = text.split(" ", maxsplit=3)
     for length in range(min(3, len(words) - 1), 0, -1):
         key = _BY_WORD.get(" ".join(words[:length]))
