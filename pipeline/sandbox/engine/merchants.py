@@ -140,14 +140,21 @@ def codes_at_home(merchant: Merchant, homes: Iterable[str]) -> tuple[int, ...]:
 
 
 def at_home(merchant: Merchant, homes: Iterable[str]) -> Company:
-    """The merchant's company with the website of the country; none if it has only those of other countries."""
+    """The merchant's company with the website of the country; none if it has only those of other countries.
+
+    What was written by hand stays, unless it ends like another country and the brand table has one for this country.
+    """
     company = merchant.company._replace(mccs=codes_at_home(merchant, homes)) if "CA" in homes else merchant.company
     if not merchant.sites:
+        return company
+    if merchant.written and (company.website or "").rpartition(".")[2] not in _NATIONAL:
         return company
     suffixes = [_SUFFIX.get(home, home.lower()) for home in homes]
     for site in merchant.sites:
         if any(site.endswith("." + suffix) for suffix in suffixes):
             return company._replace(website=site)
+    if merchant.written:
+        return company
     wide = next((site for site in merchant.sites if len(site.rpartition(".")[2]) > 2), None)  # noqa: PLR2004
     if wide is None and (not suffixes or len(merchant.countries) == 1):
         wide = merchant.sites[0]
@@ -155,6 +162,8 @@ def at_home(merchant: Merchant, homes: Iterable[str]) -> Company:
 
 
 _SUFFIX = {"GB": "uk"}
+_NATIONAL = word_set("uk de fr nl es it at be ie ch pl pt se dk no fi au us")
+"""Endings of websites that are one country's."""
 
 
 def _by_automaton(line: _Line, end: int) -> Hit | None:
@@ -290,6 +299,8 @@ def _cut_off(name: list[str]) -> list[_Entry]:
 
 def _alike(name: list[str]) -> list[_Entry]:
     """Names with the same first letters that differ in a letter or so."""
+    while len(name) > 1 and name[-1] in _GENERIC:
+        name = name[:-1]
     text = "".join(name)
     if len(text) < _LEAST_FUZZY:
         return []
@@ -297,16 +308,21 @@ def _alike(name: list[str]) -> list[_Entry]:
     if not block:
         return []
     best = process.extractOne(text, block, scorer=fuzz.ratio, score_cutoff=_ALIKE)
-    return _index().squeezed[best[0]] if best else []
+    return _index().squeezed[best[0]] if best and abs(len(best[0]) - len(text)) <= 1 else []
 
 
 @functools.cache
 def _index() -> _Index:
     by_key: dict[str, list[_Entry]] = {}
     by_site: dict[str, Merchant] = {}
-    for read_one, aliases in (*_written(), *_brands()):
+    brands = list(_brands())
+    by_main: dict[str, list[Merchant]] = {}
+    for brand, _ in brands:
+        for site in brand.sites:
+            by_main.setdefault(site, []).append(brand)
+    for read_one, aliases in (*_written(by_main), *brands):
         # A brand whose website is that of a row written by hand is the same company; the row knows it better.
-        twin = by_site.get(read_one.sites[0]) if read_one.sites else None
+        twin = None if read_one.written or not read_one.sites else by_site.get(read_one.sites[0])
         merchant = twin if twin is not None and _twins(twin, read_one) else read_one
         for site in (merchant.company.website, *merchant.sites):
             if site:
@@ -350,7 +366,8 @@ def _observed() -> dict[str, tuple[int, ...]]:
     return {name: tuple(map(int, codes.split("|"))) for name, codes in read_packed("observed.zst")}
 
 
-def _written() -> Iterable[tuple[Merchant, list[str]]]:
+def _written(brands: dict[str, list[Merchant]]) -> Iterable[tuple[Merchant, list[str]]]:
+    """Rows of `merchants.csv`, with the websites of other countries that the brand table has for the same company."""
     for row in read_table("merchants.csv"):
         parent_name, _, parent_site = row["parent"].partition("|")
         parent = Company(parent_name, parent_site or None) if parent_name else None
@@ -358,6 +375,8 @@ def _written() -> Iterable[tuple[Merchant, list[str]]]:
         company = Company(row["name"], row["website"] or None, mccs, parent)
         countries = frozenset((row.get("countries") or "").split())
         merchant = Merchant(company, row["category"], row["business"], frozenset(row["flags"].split()), countries)
+        twin = next((brand for brand in brands.get(row["website"], ()) if _twins(merchant, brand)), None)
+        merchant = merchant._replace(sites=twin.sites) if twin else merchant
         yield merchant, [("=" if alias.startswith("=") else "") + normalise(alias.removeprefix("=")) for alias in row["aliases"].split("|")]
 
 

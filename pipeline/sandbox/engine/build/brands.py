@@ -50,15 +50,18 @@ class Brand(NamedTuple):
     kind: str
 
 
-def read_brands(package: Path, kinds: list[str], common: frozenset[str]) -> list[Brand]:
-    """The brands of these kinds; earlier kinds win where one name is several kinds of place in one country."""
+def read_brands(package: Path, kinds: list[str], common: frozenset[str], trades: frozenset[str]) -> list[Brand]:
+    """The brands of these kinds; earlier kinds win where one name is several kinds of place in one country.
+
+    A name of words in `common` counts only alone, and one that is a word in `trades` not at all.
+    """
     with tarfile.open(package) as tar:
         index = json.load(_member(tar, "package/dist/json/nsi.min.json"))["nsi"]
         sites = json.load(_member(tar, "package/dist/wikidata/wikidata.min.json"))["wikidata"]
     merged: dict[tuple[str, str], Brand] = {}
     for kind in kinds:
         for item in index.get(kind, {}).get("items", []):
-            brand = _brand(item, kind, sites, common)
+            brand = _brand(item, kind, sites, common, trades)
             if brand is None:
                 continue
             earlier = merged.get((brand.name, brand.sites[0] if brand.sites else ""))
@@ -74,7 +77,9 @@ def _member(tar: tarfile.TarFile, name: str) -> Any:
     return found
 
 
-def _brand(item: dict[str, Any], kind: str, sites: dict[str, Any], common: frozenset[str]) -> Brand | None:
+def _brand(
+    item: dict[str, Any], kind: str, sites: dict[str, Any], common: frozenset[str], trades: frozenset[str]
+) -> Brand | None:
     tags = item["tags"]
     places = item["locationSet"]
     countries = _countries(places)
@@ -85,6 +90,7 @@ def _brand(item: dict[str, Any], kind: str, sites: dict[str, Any], common: froze
         return None
     own = [name, *_tag_names(tags)]
     aliases = _aliases(own, [*item.get("matchNames", ()), *_shortened(own)], common)
+    aliases = tuple(alias for alias in aliases if alias.removeprefix("=") not in trades)
     if not aliases:
         return None
     wikidata = next((tags[key] for key in ("brand:wikidata", "operator:wikidata", "network:wikidata") if key in tags), "")
