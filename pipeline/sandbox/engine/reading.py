@@ -75,7 +75,9 @@ def read(description: str, entry_type: str, currency: str, country: str | None, 
     """What `enrich` answers, from the parts of a transaction that it looks at."""
     taken = _take_apart(description, entry_type, currency, country, holder_type)
     party = _party(taken)
-    if party.company is not None and party.merchant is None and party.type == "organization":
+    if party.type == "person":
+        taken.place = taken.place._replace(city=None, state=None)
+    elif party.company is not None and party.merchant is None:
         _by_trade(taken, party)
     general = _category(taken, party)
     company = _with_codes(party)
@@ -143,7 +145,7 @@ def _party(taken: _Line) -> _Party:
     if _CHEQUE.fullmatch(taken.text):
         return _Party()
     if hit is not None and not _paid_by(taken, hit):
-        return _known(taken, hit)
+        return _through_bank(taken, hit) or _known(taken, hit)
     domain = _domain(taken.text)
     if domain is not None:
         return _site(domain, taken.homes)
@@ -167,6 +169,17 @@ def _paid_by(taken: _Line, hit: merchants.Hit) -> bool:
     return wages and not hit.merchant.written and hit.end - hit.start == 1
 
 
+def _through_bank(taken: _Line, hit: merchants.Hit) -> _Party | None:
+    """`REVOLUT PAYMENT FROM T BRENNOCK`: the person, not the bank."""
+    rule = taken.rule.rule if taken.rule else None
+    if rule is None or rule.party not in {"person", "maybe"} or "bank" not in hit.merchant.flags or not taken.rule:
+        return None
+    left = [word for word in taken.tokens[hit.end : taken.place.kept] if word not in taken.rule.phrase and word not in NOISE]
+    if not people.is_person(left, likely=False):
+        return None
+    return _Party(Company(title(people.without_title(left)), None), "person")
+
+
 def _known(taken: _Line, hit: merchants.Hit) -> _Party:
     if hit.end > taken.place.kept:
         # What was guessed to be a city is part of the name.
@@ -185,7 +198,7 @@ def _known(taken: _Line, hit: merchants.Hit) -> _Party:
 def _as_printed(company: Company, text: str) -> Company:
     """With the website that the line prints, where it is another country's of the same name: amazon.co.uk."""
     printed = _domain(text)
-    if printed is None or company.website is None or printed == company.website:
+    if printed is None or company.website is None or company.website.startswith(printed):
         return company
     label, _, suffix = printed.partition(".")
     return company._replace(website=printed) if label == company.website.partition(".")[0] and len(suffix) > 1 else company
@@ -242,7 +255,8 @@ def _left_over(taken: _Line, *, likely: bool) -> _Party | None:
     rule = taken.rule.rule if taken.rule else None
     asks = rule is not None and rule.party in {"person", "maybe"} and not _CARD & set(taken.every_token)
     asks = asks and (name[0] in people.FIRST_NAMES or trades.by_words(canonical(tokens(" ".join(name)))[0]) is None)
-    if asks and people.is_person(name, likely=likely):
+    wages = rule is not None and rule.business == "payroll"
+    if asks and people.is_person(name, likely=likely or wages):
         return _Party(Company(title(people.without_title(name)), None), "person")
     if likely:
         hit = merchants.identify(tokens(" ".join(name)), len(name), taken.homes)
