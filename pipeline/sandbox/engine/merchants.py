@@ -18,7 +18,7 @@ from rapidfuzz import fuzz, process
 from pipeline.sandbox.engine.entities import Company
 from pipeline.sandbox.engine.lookup import read_packed, read_table
 from pipeline.sandbox.engine.text import canonical, has_digit, normalise, tokens
-from pipeline.sandbox.engine.trades import by_words
+from pipeline.sandbox.engine.trades import Trade, by_words
 from pipeline.sandbox.wordlist import word_set
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _GENERIC = word_set(
     " INTERNATIONAL INTL FILIALE FIL NR NO STR SUPERSTORE BRANCH OUTLET CITY CENTRE CENTER NORTH SOUTH EAST WEST AIRPORT"
     " STATION ST HIGH STREET ROAD RD MALL PLAZA PARK FOOD PHARMACY BANK HOTEL RESTAURANT CAFE COFFEE PETROL FUEL GAS"
     " SUPERMARKET PURCHASE CARD DIRECT EU GB CA AU SUPERCENTER MARKET INSURANCE ENERGY SUBSCRIPTION MEMBERSHIP HELP AUTOPAY"
-    " DANKT SAGT DANKE RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA NEDERLAND IRELAND"
+    " TOPUP PAYG PREPAID MONTHLY ACCOUNT CUSTOMER CLIENTS KUNDEN DIGITAL TOP UP GASBAR STN DANKT SAGT DANKE RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA NEDERLAND IRELAND"
 )
 _AMBIGUOUS = 8
 """A single word of the brand table that is shorter counts only where nothing strange stands behind it."""
@@ -208,9 +208,7 @@ def _score(entry: _Entry, start: int, line: _Line) -> int | None:
     if before and entry.letters < _LEAST_INSIDE:
         return None
     if entry.exact:
-        if before or not _stands_alone(line, stop, all_of_it=not merchant.written):
-            return None
-        if merchant.written and not _clear_written(entry, line, stop):
+        if before or not (_alone_written(entry, line, stop) if merchant.written else _alone(line, stop)):
             return None
     elif not (_clear_written(entry, line, stop) if merchant.written else _clear(entry, line, start, stop)):
         return None
@@ -225,11 +223,19 @@ def _score(entry: _Entry, start: int, line: _Line) -> int | None:
     )
 
 
-def _stands_alone(line: _Line, stop: int, *, all_of_it: bool) -> bool:
-    """Whether nothing stands behind the name but numbers, legal forms and the like; of hand-written ones one is enough."""
+def _alone(line: _Line, stop: int) -> bool:
+    """Whether nothing stands behind the name but numbers, legal forms and the like."""
+    return stop >= line.kept or all(map(_plain, line.key[stop : line.kept]))
+
+
+def _alone_written(entry: _Entry, line: _Line, stop: int) -> bool:
+    """The same of an everyday word written by hand; one number or so is enough, and so is a word of its own trade."""
     if stop >= line.kept:
         return True
-    return all(map(_plain, line.key[stop : line.kept])) if all_of_it else _plain(line.key[stop])
+    trade = _trade_behind(line, stop)
+    if trade is not None and trade.category != "other":
+        return trade.category == entry.merchant.category
+    return _plain(line.key[stop])
 
 
 def _plain(word: str) -> bool:
@@ -251,9 +257,13 @@ def _clear_written(entry: _Entry, line: _Line, stop: int) -> bool:
     """Whether no other trade stands behind a short name written by hand: `CHASE STREET BAKERY` is no bank."""
     if entry.words > 1 or entry.letters > _SHORT:
         return True
-    behind = [word for word in line.key[stop : line.kept] if not _plain(word)]
-    trade = by_words(behind) if behind else None
+    trade = _trade_behind(line, stop)
     return trade is None or trade.category in {entry.merchant.category, "other", ""}
+
+
+def _trade_behind(line: _Line, stop: int) -> Trade | None:
+    behind = [word for word in line.key[stop : line.kept] if not _plain(word)]
+    return by_words(behind) if behind else None
 
 
 def _by_resemblance(line: _Line, end: int) -> Hit | None:

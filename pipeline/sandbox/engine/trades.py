@@ -20,6 +20,7 @@ _PREFIX = 5
 _PRIOR_SHARE = 0.5
 _LEAST_LEAD = 150
 """Hundredths of a natural logarithm that the best code has to be ahead of the second."""
+_SURE = 350
 _SHORTEST_ENDING = 4
 
 
@@ -47,7 +48,14 @@ def by_words(name: list[str]) -> Trade | None:
     return min(found)[1] if found else None
 
 
-def by_clues(name: list[str]) -> int | None:
+class Guess(NamedTuple):
+    """A code that the clues speak for, and whether they are sure enough to name a category by it."""
+
+    mcc: int
+    sure: bool
+
+
+def by_clues(name: list[str]) -> Guess | None:
     """The likeliest merchant category code of a name in canonical tokens, or None where nothing is likely."""
     tables = _tables()
     scores: dict[int, int] = {}
@@ -60,9 +68,8 @@ def by_clues(name: list[str]) -> int | None:
     if not scores:
         return None
     ranked = sorted(((score + _PRIOR_SHARE * tables.prior[code], code) for code, score in scores.items()), reverse=True)
-    if len(ranked) > 1 and ranked[0][0] - ranked[1][0] < _LEAST_LEAD:
-        return None
-    return ranked[0][1]
+    lead = ranked[0][0] - ranked[1][0] if len(ranked) > 1 else _LEAST_LEAD
+    return Guess(ranked[0][1], lead >= _SURE) if lead >= _LEAST_LEAD else None
 
 
 def clues(text: str) -> Iterator[str]:
