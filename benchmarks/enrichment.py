@@ -32,7 +32,9 @@ from pipeline.sample import SAMPLE
 
 DESCRIPTORS = Path(__file__).parent / "descriptors.csv"
 ALIKE = 85.0
-_FORMS = frozenset("LTD LIMITED PLC INC LLC CORP CO COMPANY GMBH AG SA SAS SARL BV NV AB AS OY SRL SPA LLP KG SE THE".split())
+_FORMS = frozenset(
+    "LTD LIMITED PLC INC LLC CORP CO COMPANY GMBH AG SA SAS SARL BV NV AB AS OY SRL SPA LLP KG SE THE".split()
+)
 _LINES = 20_000
 
 
@@ -49,7 +51,9 @@ class Judged(NamedTuple):
 
 def judge(line: dict[str, str]) -> Judged:
     """Ask the engine about a labelled line and compare."""
-    found = read(line["description"], line["entry_type"], line["currency"], line["country"] or None, line["holder_type"])
+    found = read(
+        line["description"], line["entry_type"], line["currency"], line["country"] or None, line["holder_type"]
+    )
     party = found["entities"]["counterparty"] or {"name": "", "website": None, "type": ""}
     website = (party["website"] or "").removeprefix("www.")
     sites = [site for site in line["website"].split("|") if site]
@@ -57,7 +61,9 @@ def judge(line: dict[str, str]) -> Judged:
         merchant=any(same_name(party["name"], label) for label in line["merchant"].split("|")),
         site=website in sites if sites else None,
         wrong_site=bool(website) and website not in sites,
-        intermediaries=_same_intermediaries([one["name"] for one in found["entities"]["intermediaries"]], line["intermediaries"]),
+        intermediaries=_same_intermediaries(
+            [one["name"] for one in found["entities"]["intermediaries"]], line["intermediaries"]
+        ),
         type=party["type"] == line["counterparty_type"],
         category=found["categories"]["general"] in line["category"].split("|"),
     )
@@ -123,7 +129,14 @@ class _Payments:
             group.append(_group(code) == _group(int(payment.mcc)))
             if hit:
                 on_hits.append(exact[-1])
-        return [name, f"{len(exact):,}", percent(_share(exact)), percent(_share(group)), f"{len(on_hits):,}", percent(_share(on_hits))]
+        return [
+            name,
+            f"{len(exact):,}",
+            percent(_share(exact)),
+            percent(_share(group)),
+            f"{len(on_hits):,}",
+            percent(_share(on_hits)),
+        ]
 
     def _ask(self, text: str) -> tuple[int | None, bool]:
         if text not in self._answers:
@@ -162,7 +175,9 @@ def speed() -> tuple[int, float]:
     lines: dict[str, dict[str, Any]] = {}
     for _ in range(_LINES):
         row = random.choice(rows)
-        lines[re.sub(r"\d{2,}", lambda run: "".join(str(random.randrange(10)) for _ in run.group()), row["description"])] = row
+        lines[
+            re.sub(r"\d{2,}", lambda run: "".join(str(random.randrange(10)) for _ in run.group()), row["description"])
+        ] = row
     begun = time.process_time()
     for text, row in lines.items():
         read(text, row["entry_type"], row["currency"], row["country"] or None, "consumer")
@@ -176,19 +191,35 @@ def percent(share: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--descriptors", type=Path, default=DESCRIPTORS, help="another file with the columns of descriptors.csv")
-    parser.add_argument("--payments", type=Path, help="City of Toronto, PCard expenditures 2011-2018, one gzipped CSV file")
+    parser.add_argument(
+        "--descriptors", type=Path, default=DESCRIPTORS, help="another file with the columns of descriptors.csv"
+    )
+    parser.add_argument(
+        "--payments", type=Path, help="City of Toronto, PCard expenditures 2011-2018, one gzipped CSV file"
+    )
     given = parser.parse_args()
     begun = time.process_time()
     load()
     loaded = time.process_time() - begun
     judged = judge_all(given.descriptors)
-    show(f"{len(judged)} labelled descriptors", ["", "share"], [[name, percent(share)] for name, share in shares(judged).items()])
+    show(
+        f"{len(judged)} labelled descriptors",
+        ["", "share"],
+        [[name, percent(share)] for name, share in shares(judged).items()],
+    )
     if given.payments:
         header = ["card payments", "lines", "exact MCC", "group", "known merchants", "exact MCC there"]
         show("Merchant category codes", header, by_code(given.payments))
     lines, rate = speed()
-    show("Speed, one core", ["", ""], [["tables loaded in", f"{loaded:.2f} s"], [f"{lines:,} distinct lines", f"{rate:,.0f}/s"], ["peak memory", f"{mib(peak_bytes())} MiB"]])
+    show(
+        "Speed, one core",
+        ["", ""],
+        [
+            ["tables loaded in", f"{loaded:.2f} s"],
+            [f"{lines:,} distinct lines", f"{rate:,.0f}/s"],
+            ["peak memory", f"{mib(peak_bytes())} MiB"],
+        ],
+    )
 
 
 if __name__ == "__main__":

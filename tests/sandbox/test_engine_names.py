@@ -106,7 +106,9 @@ def test_processors_with_and_without_the_asterisk(text, processor, name):
     assert found["counterparty"]["name"] == name
 
 
-@pytest.mark.parametrize("text", ["PAYPAL TRANSFER 1029", "KLARNA BANK AB", "SUMUP PAYOUT 0305 PID123456", "PY *LONESTAR BBQ DALLAS TX"])
+@pytest.mark.parametrize(
+    "text", ["PAYPAL TRANSFER 1029", "KLARNA BANK AB", "SUMUP PAYOUT 0305 PID123456", "PY *LONESTAR BBQ DALLAS TX"]
+)
 def test_no_one_stands_between(text):
     assert look(text)["entities"]["intermediaries"] == []
 
@@ -179,7 +181,10 @@ def test_a_place_stays_where_the_name_needs_it(text, currency, name):
     ("text", "name"),
     [
         ("ORIG CO NAME:WHIMBREL LLC ORIG ID:9138864001 DESC DATE:240105 CO ENTRY DESCR:BILL SEC:CCD", "Whimbrel LLC"),
-        ("SEPA Incasso algemeen doorlopend Incassant: NL12ZZZ Naam: WHIMBREL BV Machtiging: 12 Omschrijving: x", "Whimbrel BV"),
+        (
+            "SEPA Incasso algemeen doorlopend Incassant: NL12ZZZ Naam: WHIMBREL BV Machtiging: 12 Omschrijving: x",
+            "Whimbrel BV",
+        ),
         ("SEPA-BASISLASTSCHRIFT WHIMBREL GMBH EREF+123 MREF+V123 CRED+DE12ZZZ SVWZ+Rechnung 4711", "Whimbrel GmbH"),
         ("/TRTP/SEPA OVERBOEKING/IBAN/NL00/BIC/X/NAME/WHIMBREL BV/REMI/1234/EREF/X", "Whimbrel BV"),
         ("4567 12MAR24 , WHIMBREL SHED , LEEDS GB", "Whimbrel Shed"),
@@ -195,7 +200,9 @@ def test_the_website_of_the_country_and_the_one_that_is_printed():
     assert party("AMZN MKTP UK*2X3Y4Z amazon.co.uk", "GBP")[1] == "amazon.co.uk"
 
 
-@pytest.mark.parametrize("text", ["CHECK 1042", "CHEQUE 000123", "MONZO POT TRANSFER", "ACCOUNT MAINTENANCE FEE", "LNK HIGH ST LEEDS"])
+@pytest.mark.parametrize(
+    "text", ["CHECK 1042", "CHEQUE 000123", "MONZO POT TRANSFER", "ACCOUNT MAINTENANCE FEE", "LNK HIGH ST LEEDS"]
+)
 def test_lines_without_a_counterparty(text):
     assert look(text)["entities"]["counterparty"] is None
 

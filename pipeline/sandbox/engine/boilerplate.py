@@ -58,7 +58,9 @@ _JUNK = re.compile(
     r"|\s(?=[A-Z]*\d{6})[A-Z0-9]+$"
 )
 _GOOGLE = re.compile(r"\bG\.CO/\S*")
-_BOUGHT = re.compile(r"PAYPAL (?:EUROPE|\(EUROPE\)|PTE).*?(?:EINKAUF BEI|ACHAT CHEZ|COMPRA EN|AANKOOP BIJ|ACQUISTO PRESSO) (.+)$")
+_BOUGHT = re.compile(
+    r"PAYPAL (?:EUROPE|\(EUROPE\)|PTE).*?(?:EINKAUF BEI|ACHAT CHEZ|COMPRA EN|AANKOOP BIJ|ACQUISTO PRESSO) (.+)$"
+)
 """What PayPal's direct debits say of the shop, in the languages of the payer."""
 _DIGIT = re.compile(r"\d")
 _SLASHED_PLACE = re.compile(r"//([A-Z ]+)/[A-Z]{2}\b.*")

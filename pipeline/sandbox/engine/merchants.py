@@ -273,7 +273,11 @@ def _by_resemblance(line: _Line, end: int) -> Hit | None:
     name = name[:stop]
     for finder in (_squeezed, _cut_off, _alike):
         found = finder(name)
-        fits = [entry for entry in found if not (entry.merchant.countries and line.homes) or entry.merchant.countries & line.homes]
+        fits = [
+            entry
+            for entry in found
+            if not (entry.merchant.countries and line.homes) or entry.merchant.countries & line.homes
+        ]
         owners = {entry.merchant.company.name for entry in fits}
         if len(owners) == 1 and not (finder is not _squeezed and "platform" in fits[0].merchant.flags):
             words = next((n for n in range(1, len(name) + 1) if len("".join(name[:n])) >= fits[0].letters), len(name))
@@ -387,7 +391,13 @@ def _written(brands: dict[str, list[Merchant]]) -> Iterable[tuple[Merchant, list
         merchant = Merchant(company, row["category"], row["business"], frozenset(row["flags"].split()), countries)
         twin = next((brand for brand in brands.get(row["website"], ()) if _twins(merchant, brand)), None)
         merchant = merchant._replace(sites=twin.sites) if twin else merchant
-        yield merchant, [("=" if alias.startswith("=") else "") + normalise(alias.removeprefix("=")) for alias in row["aliases"].split("|")]
+        yield (
+            merchant,
+            [
+                ("=" if alias.startswith("=") else "") + normalise(alias.removeprefix("="))
+                for alias in row["aliases"].split("|")
+            ],
+        )
 
 
 def _brands() -> Iterable[tuple[Merchant, list[str]]]:

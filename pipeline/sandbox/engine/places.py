@@ -66,8 +66,6 @@ _LONGEST_CITY = 3
 _LEAST_BEFORE_DISTRICT = 2
 
 
-
-
 _NO_GUESS = word_set("COM NET ORG BILL HELP WWW HTTP HTTPS CARD REF ID AUTH PENDING")
 
 
@@ -148,9 +146,7 @@ def structured(place: Place) -> dict[str, Any] | None:
     return {"raw_address": ", ".join(shown) or None, "structured": structured}
 
 
-def _city(
-    line: list[str], end: int, spoken: frozenset[str], state: str | None
-) -> tuple[str | None, int, str | None]:
+def _city(line: list[str], end: int, spoken: frozenset[str], state: str | None) -> tuple[str | None, int, str | None]:
     """The town before `end`, where it starts, and its country."""
     if end < 2:  # noqa: PLR2004
         return None, end, None

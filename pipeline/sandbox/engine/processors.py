@@ -138,7 +138,9 @@ _BY_STAR = {prefix: key for key, prefixes in _STARRED.items() for prefix in pref
 _BY_WORD = {prefix: key for key, prefixes in _BARE.items() for prefix in prefixes.split("|")}
 _FIRST_WORDS = frozenset(prefix.partition(" ")[0] for prefix in _BY_WORD)
 _LONGEST_PREFIX = 28
-_OTHER_SIGN = re.compile(r"(PAYPAL|STRIPE|KLARNA|SUMUP|ZETTLE|MOLLIE|ADYEN|SHOPIFY|IZETTLE|SQUARE|GOCARDLESS)(?: DES:(?:INST XFER)?| INST XFER(?: WEB)?|[:/_-]| INC[:,-]) ?(?=[A-Z])")
+_OTHER_SIGN = re.compile(
+    r"(PAYPAL|STRIPE|KLARNA|SUMUP|ZETTLE|MOLLIE|ADYEN|SHOPIFY|IZETTLE|SQUARE|GOCARDLESS)(?: DES:(?:INST XFER)?| INST XFER(?: WEB)?|[:/_-]| INC[:,-]) ?(?=[A-Z])"
+)
 _NOT_A_MERCHANT = re.compile(
     r"(?:TRANSFER|XFER|PAYMENT|PAYMENTS|CREDIT|INST|EUROPE|LTD|LIMITED|INC|AB|BANK|PAYOUT|PAYOUTS|DEPOSIT|EU|GMBH|S\.?A|BV|B\.V|UK|DE"
     r"|SETTLEMENT|DES|FEE|FEES|CASHBACK|PMT|NV|N\.V|ID|TECHNOLOGY|SE|REF|COM|\.COM|PLC|ADD|WITHDRAWAL|RETRY|EUR|GBP|USD|OUTGOING|OY)\b"

@@ -22,10 +22,31 @@ _DOMAIN = re.compile(
     r"|UK|EU|ES|IT|CH|AT|BE|IE|CA|US|TV|SHOP|PL|SE|DK|NO|FI|PT|ME|STORE|CLOUD|GOV|EDU|BIKE|COFFEE|CLUB|ONLINE|LU|CZ|CO|SO|FM|GG|TO))\b(?!\.?@)"
 )
 _NOT_SITES = re.compile(r"^(?:HELP|SUPPORT|G|P|S|SA|N|INC|ST|DR|MR|MRS|MS|CO|NO|[A-Z])\.[A-Z]{2,3}$")
-_HELP = re.compile(r"^(?:HELP|SUPPORT|BILL|PAY|WWW|WWW2|M|SHOP|STORE|ORDER|ACCOUNT|ACCOUNTS|BILLING|CHECKOUT|MY|APP)\.(?=[^.]+\.[^.]+)")
+_HELP = re.compile(
+    r"^(?:HELP|SUPPORT|BILL|PAY|WWW|WWW2|M|SHOP|STORE|ORDER|ACCOUNT|ACCOUNTS|BILLING|CHECKOUT|MY|APP)\.(?=[^.]+\.[^.]+)"
+)
 _CHEQUE = re.compile(r"(?:CHECK|CHEQUE|CHQ|SCHECK|ASSEGNO|CHECKS?) ?(?:PAID|PD)? ?(?:N[OR]?\.? ?|# ?|NUMBER )?\d*")
 _CARD = frozenset({"CARD", "POS", "CONTACTLESS", "PURCHASE"})
-_NO_SHOP = frozenset({"SUBSCRIPTION", "PENDING", "TRIP", "PASS", "PLUS", "ORDER", "TIP", "HELP", "EATS", "ONE", "HOLD", "DELIVERY", "REFUND", "DASHPASS", "MEMBER", "MEMBERSHIP"})
+_NO_SHOP = frozenset(
+    {
+        "SUBSCRIPTION",
+        "PENDING",
+        "TRIP",
+        "PASS",
+        "PLUS",
+        "ORDER",
+        "TIP",
+        "HELP",
+        "EATS",
+        "ONE",
+        "HOLD",
+        "DELIVERY",
+        "REFUND",
+        "DASHPASS",
+        "MEMBER",
+        "MEMBERSHIP",
+    }
+)
 _NEEDS_PLACE = frozenset(
     "OF DE DI DU DA VON STADT CITY COUNTY TOWN GEMEENTE MAIRIE COMUNE AYUNTAMIENTO COUNCIL UNIVERSITY STADTWERKE UNIVERSITAT"
     " GEMEINDE KOMMUNE BOROUGH STADTVERWALTUNG UNIVERSIDAD UNIVERSITE SPARKASSE VOLKSBANK LANDESHAUPTSTADT FINANZAMT DISTRICT".split()
@@ -147,7 +168,9 @@ def _party(taken: _Line) -> _Party:
         if service not in taken.via:
             taken.via.append(service)
         return _left_over(taken, likely=True) or _Party(service)
-    hit = _own_service(taken) or merchants.find(taken.key, taken.starts, len(taken.tokens), taken.place.kept, taken.homes)
+    hit = _own_service(taken) or merchants.find(
+        taken.key, taken.starts, len(taken.tokens), taken.place.kept, taken.homes
+    )
     if rule is not None and rule.party == "none" and not (hit and _is_its_name(taken, hit)):
         return _Party()
     if _CHEQUE.fullmatch(taken.text):
@@ -182,7 +205,9 @@ def _through_bank(taken: _Line, hit: merchants.Hit) -> _Party | None:
     rule = taken.rule.rule if taken.rule else None
     if rule is None or rule.party not in {"person", "maybe"} or "bank" not in hit.merchant.flags or not taken.rule:
         return None
-    left = [word for word in taken.tokens[hit.end : taken.place.kept] if word not in taken.rule.phrase and word not in NOISE]
+    left = [
+        word for word in taken.tokens[hit.end : taken.place.kept] if word not in taken.rule.phrase and word not in NOISE
+    ]
     if not people.is_person(left, likely=False):
         return None
     return _Party(Company(title(people.without_title(left)), None), "person")
@@ -209,7 +234,9 @@ def _as_printed(company: Company, text: str) -> Company:
     if printed is None or company.website is None or company.website.startswith(printed):
         return company
     label, _, suffix = printed.partition(".")
-    return company._replace(website=printed) if label == company.website.partition(".")[0] and len(suffix) > 1 else company
+    return (
+        company._replace(website=printed) if label == company.website.partition(".")[0] and len(suffix) > 1 else company
+    )
 
 
 def _behind(taken: _Line, hit: merchants.Hit) -> Company | None:
@@ -221,7 +248,9 @@ def _behind(taken: _Line, hit: merchants.Hit) -> Company | None:
     gone = len(taken.tokens) - len(line)
     sites = {token for word in rest.split(" ") if "." in word.strip(".") for token in tokens(word)}
     left = [
-        word for word in line[: max(taken.place.kept - gone, 0)] if not (has_digit(word) or word in NOISE or word in sites)
+        word
+        for word in line[: max(taken.place.kept - gone, 0)]
+        if not (has_digit(word) or word in NOISE or word in sites)
     ]
     if sum(map(len, left)) <= _LEAST_LETTERS or not _NO_SHOP.isdisjoint(left):
         return None
@@ -319,7 +348,11 @@ def _by_trade(taken: _Line, party: _Party) -> None:
     party.trade = trades.by_words(name)
     party.code = party.trade.mcc if party.trade else None
     party.sure = party.trade is not None
-    if taken.entry_type == "outgoing" and not _TAUGHT.isdisjoint(taken.homes) and (party.code is None or "CA" in taken.homes):
+    if (
+        taken.entry_type == "outgoing"
+        and not _TAUGHT.isdisjoint(taken.homes)
+        and (party.code is None or "CA" in taken.homes)
+    ):
         guess = trades.by_clues(name)
         if guess is not None:
             party.code, party.sure = guess.mcc, party.sure or guess.sure
@@ -351,4 +384,6 @@ def _category(taken: _Line, party: _Party) -> str:
         category = party.trade.category if party.trade else ""
         return codes.category(party.code, category, taken.holder_type)
     paid = party.company is not None and party.merchant is None
-    return "sales revenue" if paid and taken.entry_type == "incoming" and taken.holder_type == "business" else NOT_ENOUGH
+    return (
+        "sales revenue" if paid and taken.entry_type == "incoming" and taken.holder_type == "business" else NOT_ENOUGH
+    )

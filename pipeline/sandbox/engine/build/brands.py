@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _NAMES = ("brand", "name", "brand:en", "name:en", "short_name", "alt_name", "official_name", "operator", "network")
 _WORLD = {"001": "", "150": "AT BE BG CH CZ DE DK EE ES FI FR GB GR HR HU IE IT LT LU LV NL NO PL PT RO SE SI SK"}
 _GLOBAL_SITES = frozenset({"com", "net", "org", "co", "eu", "io", "app", "shop", "store", "coop"})
-_NOT_SHOPS = re.compile(r"plc|group|gruppe|holding|international|corporate|investor|menu|coupon|login|promo|nearme|survey|career|jobs|wiki|facebook|instagram|linkedin")
+_NOT_SHOPS = re.compile(
+    r"plc|group|gruppe|holding|international|corporate|investor|menu|coupon|login|promo|nearme|survey|career|jobs|wiki|facebook|instagram|linkedin"
+)
 _COUNTRY = re.compile(r"([a-z]{2})(?:-|$)")
 KNOWN = word_set(
     "US CA GB IE DE FR NL BE LU ES PT IT AT CH SE DK NO FI PL CZ AU NZ GR HU RO SK SI HR EE LV LT BG IS MT CY"
@@ -93,7 +95,9 @@ def _brand(
     aliases = tuple(alias for alias in aliases if alias.removeprefix("=") not in trades)
     if not aliases:
         return None
-    wikidata = next((tags[key] for key in ("brand:wikidata", "operator:wikidata", "network:wikidata") if key in tags), "")
+    wikidata = next(
+        (tags[key] for key in ("brand:wikidata", "operator:wikidata", "network:wikidata") if key in tags), ""
+    )
     return Brand(name, aliases, countries, _sites(sites.get(wikidata, {}), countries), kind)
 
 
@@ -174,4 +178,3 @@ def _sites(known: dict[str, Any], countries: tuple[str, ...]) -> tuple[str, ...]
 def _merge(one: Brand, other: Brand) -> Brand:
     countries = () if () in (one.countries, other.countries) else tuple(sorted({*one.countries, *other.countries}))
     return one._replace(aliases=tuple(dict.fromkeys((*one.aliases, *other.aliases))), countries=countries)
-

@@ -34,7 +34,9 @@ def read_towns(wheel: Path) -> list[Town]:
         name = " ".join(tokens(normalise(row["name"]).replace(".", "")))
         if country not in KNOWN or not name or not name.isascii() or not row["population"]:
             continue
-        state = row["admin1code"] if country == "US" else _PROVINCES.get(row["admin1code"], "") if country == "CA" else ""
+        state = (
+            row["admin1code"] if country == "US" else _PROVINCES.get(row["admin1code"], "") if country == "CA" else ""
+        )
         key = (name.removesuffix(" CITY") if name == "NEW YORK CITY" else name, country, state)
         largest[key] = max(largest.get(key, 0), round(10 * math.log10(row["population"])))
     return sorted(((*key, size) for key, size in largest.items()), key=lambda town: (-town[3], town))
