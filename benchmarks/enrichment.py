@@ -1,8 +1,8 @@
 """How good and how fast the sandbox's enrichment is, on lines that taught it nothing.
 
 Belongs here: reading sets of labelled lines, asking the engine, and counting. Three parts: a city's card payments (pass
-the file with --payments: it is not in the project), descriptors labelled by hand (--descriptors, by default the ones of this
-folder), and speed. `python benchmarks/enrichment.py --payments toronto_pcard_2011_2018.csv.gz`.
+the file with --payments: it is not in the project), descriptors labelled by hand (--descriptors, by default the ones of
+this folder), and speed. `python benchmarks/enrichment.py --payments toronto_pcard_2011_2018.csv.gz`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,41 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from measure import mib, peak_bytes, show
 
+from pipeline.sample import SAMPLE
 from pipeline.sandbox.engine import codes, load, merchants
 from pipeline.sandbox.engine.build import cards
 from pipeline.sandbox.engine.reading import read
 from pipeline.sandbox.engine.text import normalise, tokens
-from pipeline.sample import SAMPLE
 
 DESCRIPTORS = Path(__file__).parent / "descriptors.csv"
 ALIKE = 85.0
 _FORMS = frozenset(
-    "LTD LIMITED PLC INC LLC CORP CO COMPANY GMBH AG SA SAS SARL BV NV AB AS OY SRL SPA LLP KG SE THE".split()
+    [
+        "LTD",
+        "LIMITED",
+        "PLC",
+        "INC",
+        "LLC",
+        "CORP",
+        "CO",
+        "COMPANY",
+        "GMBH",
+        "AG",
+        "SA",
+        "SAS",
+        "SARL",
+        "BV",
+        "NV",
+        "AB",
+        "AS",
+        "OY",
+        "SRL",
+        "SPA",
+        "LLP",
+        "KG",
+        "SE",
+        "THE",
+    ]
 )
 _LINES = 20_000
 
@@ -78,7 +103,7 @@ def same_name(given: str, label: str) -> bool:
 
 
 def _plain(name: str) -> list[str]:
-    words = tokens(normalise(re.sub(r"[.'’]", "", name)))
+    words = tokens(normalise(name.replace(".", "")))
     return [word for word in words if word not in _FORMS] or words
 
 

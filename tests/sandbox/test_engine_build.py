@@ -120,4 +120,4 @@ def test_the_shipped_tables_are_small_and_name_their_sources():
     assert sum(path.stat().st_size for path in DATA.parent.rglob("*") if path.suffix in {".zst", ".csv"}) < 1_000_000
     notice = (DATA / "NOTICE").read_text()
     assert "Contains information licensed under the Open Government Licence" in notice
-    assert all(path.name in notice for path in DATA.iterdir())
+    assert all(path.name in notice for path in DATA.iterdir() if path.name != "NOTICE")

@@ -14,7 +14,7 @@ from pipeline.sandbox.engine.verdict import to_business
 
 
 class Code(NamedTuple):
-    """A row of `mcc.csv`: categories by direction for consumers, the one for businesses, NAICS 2017, a coarse group."""
+    """A row of `mcc.csv`: a consumer's categories by direction, a business's, NAICS 2017, a coarse group."""
 
     consumer_out: str
     consumer_in: str

@@ -1,9 +1,11 @@
 """Known merchants: which one a line names.
 
-Belongs here: the index of `merchants.csv` (written by hand) and `data/brands` (made by `build`), and choosing among several
-hits by length, position, country and who wrote the row. An alias that starts with = is an everyday word (Target, Next,
-Boots): it counts only where the whole name is that word. When in doubt there is no hit: the line's own words are a good
-name, and a wrong website is worse than none.
+Belongs here: the index of `merchants.csv` (written by hand) and `data/brands` (made by `build`), and choosing among
+several hits by length, position, country and who wrote the row. An alias that starts with = is an everyday word
+(Target, Next, Boots): it counts only where the whole name is that word. Flags: `platform` others sell through it, `broker` keeps
+the holder's own money or assets, `bank` lends and keeps money, `payroll` pays the wages of other companies, `benefits`
+pays benefits. `countries`: where it trades, empty for everywhere. When in doubt there is no hit: the line's own words
+are a good name, and a wrong website is worse than none.
 """
 
 from __future__ import annotations
@@ -28,11 +30,16 @@ LAST_START = 4
 """A name that starts later than the fifth token is more likely a street or a remark."""
 _GENERIC = word_set(
     "LTD LIMITED PLC INC LLC CORP CO GMBH AG SA BV UK US USA STORE STORES ONLINE COM RETAIL SERVICES SERVICE MARKT"
-    " GROUP PAYMENT BILL MOBILE SHOP EXPRESS EUROPE DE FR NL ES IT SRL SPA KG SE NV AB OY AS APS SAS SARL SL LDA THE WWW"
-    " INTERNATIONAL INTL FILIALE FIL NR NO STR SUPERSTORE BRANCH OUTLET CITY CENTRE CENTER NORTH SOUTH EAST WEST AIRPORT"
+    " GROUP PAYMENT BILL MOBILE SHOP EXPRESS EUROPE DE FR NL ES IT SRL SPA KG SE NV AB OY AS APS SAS SARL SL"
+    " LDA THE WWW"
+    " INTERNATIONAL INTL FILIALE FIL NR NO STR SUPERSTORE BRANCH OUTLET CITY CENTRE CENTER NORTH SOUTH EAST"
+    " WEST AIRPORT"
     " STATION ST HIGH STREET ROAD RD MALL PLAZA PARK FOOD PHARMACY BANK HOTEL RESTAURANT CAFE COFFEE PETROL FUEL GAS"
-    " SUPERMARKET PURCHASE CARD DIRECT EU GB CA AU SUPERCENTER MARKET INSURANCE ENERGY SUBSCRIPTION MEMBERSHIP HELP AUTOPAY"
-    " TOPUP PAYG PREPAID MONTHLY ACCOUNT CUSTOMER CLIENTS KUNDEN DIGITAL TOP UP GASBAR STN DANKT SAGT DANKE RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA NEDERLAND IRELAND"
+    " SUPERMARKET PURCHASE CARD DIRECT EU GB CA AU SUPERCENTER MARKET INSURANCE ENERGY SUBSCRIPTION"
+    " MEMBERSHIP HELP AUTOPAY"
+    " TOPUP PAYG PREPAID MONTHLY ACCOUNT CUSTOMER CLIENTS KUNDEN DIGITAL TOP UP GASBAR STN DANKT SAGT DANKE"
+    " RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA"
+    " NEDERLAND IRELAND"
 )
 _AMBIGUOUS = 8
 """A single word of the brand table that is shorter counts only where nothing strange stands behind it."""
@@ -68,7 +75,7 @@ class Merchant(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """The merchant of a line, the platform that it was bought through, if any, and its first token and that behind it."""
+    """The merchant of a line, the platform it was bought through, its first token and the one behind its name."""
 
     merchant: Merchant
     platform: Merchant | None
@@ -338,9 +345,8 @@ def _index() -> _Index:
         # A brand whose website is that of a row written by hand is the same company; the row knows it better.
         twin = None if read_one.written or not read_one.sites else by_site.get(read_one.sites[0])
         merchant = twin if twin is not None and _twins(twin, read_one) else read_one
-        for site in (merchant.company.website, *merchant.sites):
-            if site:
-                by_site.setdefault(site, merchant)
+        for site in filter(None, (merchant.company.website, *merchant.sites)):
+            by_site.setdefault(site, merchant)
         for order, alias in enumerate(aliases):
             key = canonical(tokens(alias.removeprefix("=")))[0]
             text = " ".join(key)

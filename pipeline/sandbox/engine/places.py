@@ -1,8 +1,8 @@
 """Where it was: the tail of a card line, and the country that was sent along.
 
-Belongs here: US and Canadian state codes, towns (`data/towns`, and `places.csv` for names in the local language), countries.
-A state code is an ordinary word often enough (IN, OR, ME, CO): such a one counts only behind a known town. Of towns with
-one name the largest counts, one at home thirty times as much as one abroad.
+Belongs here: US and Canadian state codes, towns (`data/towns`, and `places.csv` for names in the local language),
+countries. A state code is an ordinary word often enough (IN, OR, ME, CO): such a one counts only behind a known town.
+Of towns with one name the largest counts, one at home thirty times as much as one abroad.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ COUNTRIES = {
     "BR": "Brazil",
     "MX": "Mexico", "ZA": "South Africa", "SG": "Singapore", "HK": "Hong Kong", "AE": "United Arab Emirates",
     "GR": "Greece", "HU": "Hungary", "RO": "Romania", "SK": "Slovakia", "SI": "Slovenia", "HR": "Croatia",
-    "EE": "Estonia", "LV": "Latvia", "LT": "Lithuania", "BG": "Bulgaria", "IS": "Iceland", "MT": "Malta", "CY": "Cyprus",
+    "EE": "Estonia", "LV": "Latvia", "LT": "Lithuania",
+    "BG": "Bulgaria", "IS": "Iceland", "MT": "Malta", "CY": "Cyprus",
 }  # fmt: skip
 _ALPHA_3 = {"USA": "US", "GBR": "GB", "CAN": "CA", "DEU": "DE", "FRA": "FR", "NLD": "NL", "IRL": "IE", "ESP": "ES",
             "ITA": "IT", "LUX": "LU", "BEL": "BE", "CHE": "CH", "AUT": "AT", "GB": "GB", "US": "US", "UK": "GB",
@@ -46,7 +47,8 @@ _ANYWHERE: frozenset[str] = frozenset()
 _CURRENCIES = {
     currency: word_set(countries)
     for currency, countries in {
-        "USD": "US", "CAD": "CA", "GBP": "GB", "CHF": "CH", "SEK": "SE", "DKK": "DK", "NOK": "NO", "PLN": "PL", "AUD": "AU",
+        "USD": "US", "CAD": "CA", "GBP": "GB", "CHF": "CH", "SEK": "SE", "DKK": "DK", "NOK": "NO",
+        "PLN": "PL", "AUD": "AU",
         "NZD": "NZ", "CZK": "CZ", "HUF": "HU", "RON": "RO", "BGN": "BG", "ISK": "IS",
         "EUR": "DE FR NL ES IT BE AT PT IE LU FI GR SK SI HR EE LV LT MT CY",
     }.items()
@@ -57,9 +59,11 @@ _LARGE = 55
 _NEEDS_STATE = 50
 """In the US and in Canada smaller towns than 100,000 are taken only with their state."""
 _NO_TOWNS = word_set(
-    "MOBILE ENTERPRISE BEST ORANGE MARKET SPLIT DEAL CENTRAL UNION PAYMENT COMMERCE INDEPENDENCE INDUSTRY SALEM GOLF HOME"
+    "MOBILE ENTERPRISE BEST ORANGE MARKET SPLIT DEAL CENTRAL UNION PAYMENT COMMERCE INDEPENDENCE INDUSTRY SALEM"
+    " GOLF HOME"
     " EAGLE LIBERTY UNIVERSAL SUN SPRING SALE WARE HAM OF MAN SURPRISE PLANT COOPER APPLE RENT MODENA CARD CREDIT NICE"
-    " BAR BANK ROCK STORE SHOP TRUST PLAN CENTER POST AUTO VISA HERNE ESSEN GAP WELLS FARGO PROSPER SANDY ARES VIA TRANSFER"
+    " BAR BANK ROCK STORE SHOP TRUST PLAN CENTER POST AUTO VISA HERNE ESSEN GAP WELLS FARGO PROSPER SANDY ARES"
+    " VIA TRANSFER"
     " PARADISE PUMA ELK MERCURY PORTAGE DEBIT BROADWAY"
 )
 _LONGEST_CITY = 3

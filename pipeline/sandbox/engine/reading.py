@@ -18,12 +18,15 @@ from pipeline.sandbox.engine.entities import Company, counterparty, entity
 from pipeline.sandbox.engine.text import NOISE, canonical, has_digit, normalise, title, tokens, words
 
 _DOMAIN = re.compile(
-    r"(?:HTTPS?://)?\b(?:WWW\.?)?((?:[A-Z0-9][A-Z0-9-]*\.)+(?:CO\.UK|ORG\.UK|GOV\.UK|AC\.UK|COM\.AU|COM|NET|ORG|IO|AI|APP|DEV|DE|FR|NL"
-    r"|UK|EU|ES|IT|CH|AT|BE|IE|CA|US|TV|SHOP|PL|SE|DK|NO|FI|PT|ME|STORE|CLOUD|GOV|EDU|BIKE|COFFEE|CLUB|ONLINE|LU|CZ|CO|SO|FM|GG|TO))\b(?!\.?@)"
+    r"(?:HTTPS?://)?\b(?:WWW\.?)?((?:[A-Z0-9][A-Z0-9-]*\.)+(?:CO\.UK|ORG\.UK|GOV\.UK|AC\.UK|COM\.AU|COM|NET|"
+    r"ORG|IO|AI|APP|DEV|DE|FR|NL"
+    r"|UK|EU|ES|IT|CH|AT|BE|IE|CA|US|TV|SHOP|PL|SE|DK|NO|FI|PT|ME|STORE|CLOUD|GOV|EDU|BIKE|COFFEE|CLUB|ONLINE|"
+    r"LU|CZ|CO|SO|FM|GG|TO))\b(?!\.?@)"
 )
 _NOT_SITES = re.compile(r"^(?:HELP|SUPPORT|G|P|S|SA|N|INC|ST|DR|MR|MRS|MS|CO|NO|[A-Z])\.[A-Z]{2,3}$")
 _HELP = re.compile(
-    r"^(?:HELP|SUPPORT|BILL|PAY|WWW|WWW2|M|SHOP|STORE|ORDER|ACCOUNT|ACCOUNTS|BILLING|CHECKOUT|MY|APP)\.(?=[^.]+\.[^.]+)"
+    r"^(?:HELP|SUPPORT|BILL|PAY|WWW|WWW2|M|SHOP|STORE|ORDER|ACCOUNT|ACCOUNTS|BILLING|CHECKOUT|MY|"
+    r"APP)\.(?=[^.]+\.[^.]+)"
 )
 _CHEQUE = re.compile(r"(?:CHECK|CHEQUE|CHQ|SCHECK|ASSEGNO|CHECKS?) ?(?:PAID|PD)? ?(?:N[OR]?\.? ?|# ?|NUMBER )?\d*")
 _CARD = frozenset({"CARD", "POS", "CONTACTLESS", "PURCHASE"})
@@ -48,8 +51,37 @@ _NO_SHOP = frozenset(
     }
 )
 _NEEDS_PLACE = frozenset(
-    "OF DE DI DU DA VON STADT CITY COUNTY TOWN GEMEENTE MAIRIE COMUNE AYUNTAMIENTO COUNCIL UNIVERSITY STADTWERKE UNIVERSITAT"
-    " GEMEINDE KOMMUNE BOROUGH STADTVERWALTUNG UNIVERSIDAD UNIVERSITE SPARKASSE VOLKSBANK LANDESHAUPTSTADT FINANZAMT DISTRICT".split()
+    [
+        "OF",
+        "DE",
+        "DI",
+        "DU",
+        "DA",
+        "VON",
+        "STADT",
+        "CITY",
+        "COUNTY",
+        "TOWN",
+        "GEMEENTE",
+        "MAIRIE",
+        "COMUNE",
+        "AYUNTAMIENTO",
+        "COUNCIL",
+        "UNIVERSITY",
+        "STADTWERKE",
+        "UNIVERSITAT",
+        "GEMEINDE",
+        "KOMMUNE",
+        "BOROUGH",
+        "STADTVERWALTUNG",
+        "UNIVERSIDAD",
+        "UNIVERSITE",
+        "SPARKASSE",
+        "VOLKSBANK",
+        "LANDESHAUPTSTADT",
+        "FINANZAMT",
+        "DISTRICT",
+    ]
 )
 """Words that are no name without the place behind them."""
 _LONGEST_NAME = 6
@@ -184,7 +216,7 @@ def _party(taken: _Line) -> _Party:
 
 
 def _is_its_name(taken: _Line, hit: merchants.Hit) -> bool:
-    """Whether what sounds like a kind of payment is a merchant's name: ATM MILANO, CAISSE D EPARGNE; or a broker's business."""
+    """Whether what sounds like a kind of payment is a merchant's name (ATM MILANO) or a broker's business."""
     if "broker" in hit.merchant.flags:
         return True
     whole = taken.rule is not None and taken.rule.phrase.issubset(taken.tokens[hit.start : hit.end])

@@ -14,8 +14,8 @@ from pipeline.sandbox.wordlist import word_set
 _TOKEN = re.compile(r"[A-Z0-9&+]+")
 _LONE_AMPERSAND = re.compile(r"\b([A-Z]) & ([A-Z])\b")
 _WORD_BORDER = re.compile(r"[\s*_#:;,/\\|()\[\]<>\"]+")
-_PLAIN = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE", "œ": "oe",
-                        "Œ": "OE", "ı": "i"})  # fmt: skip
+_PLAIN = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE",
+                        "œ": "oe", "Œ": "OE"})  # fmt: skip
 _JOINED = frozenset({"&", "+", "AND", "UND"})
 _UMLAUT = re.compile(r"([AOU])E")
 
@@ -73,8 +73,10 @@ NOISE = (
     }
     | word_set(
         "JAN FEB MAR APR JUN JUL AUG SEP SEPT OCT NOV DEC STAFF VERS RECIBIDA DANKE DEPOSIT INV SUBSCRIPTION"
-        " MEMBERSHIP NR JANVIER FEVRIER MARS AVRIL MAI JUIN JUILLET AOUT SEPTEMBRE OCTOBRE NOVEMBRE DECEMBRE JANUAR FEBRUAR"
-        " MARZ JUNI JULI SEPTEMBER OKTOBER NOVEMBER DEZEMBER ENERO FEBRERO MARZO ABRIL MAYO JUNIO JULIO AGOSTO OCTUBRE"
+        " MEMBERSHIP NR JANVIER FEVRIER MARS AVRIL MAI JUIN JUILLET AOUT SEPTEMBRE OCTOBRE NOVEMBRE DECEMBRE"
+        " JANUAR FEBRUAR"
+        " MARZ JUNI JULI SEPTEMBER OKTOBER NOVEMBER DEZEMBER ENERO FEBRERO MARZO ABRIL MAYO JUNIO JULIO"
+        " AGOSTO OCTUBRE"
         " DICIEMBRE JANUARY FEBRUARY"
     )
 )
@@ -102,8 +104,8 @@ def tokens(text: str) -> list[str]:
 def canonical(line: list[str]) -> tuple[list[str], list[int]]:
     """Tokens as names are compared, and for each the token of the line that it begins at.
 
-    What banks do to a name differs less than this leaves: `TRADER JOE S`, `H & M`, `MARKS AND SPENCER` and `MUELLER` become
-    TRADER JOES, HM, MARKS SPENCER and MULLER, and so do the names of the tables.
+    `TRADER JOE S`, `H & M`, `MARKS AND SPENCER` and `MUELLER` are the same as what the names of the tables become:
+    TRADER JOS, HM, MARKS SPENCER and MULLER.
     """
     if line and min(map(len, line)) > 1 and _JOINED.isdisjoint(line):
         return [word if word.isdigit() else spelled(word) for word in line], list(range(len(line)))
@@ -123,11 +125,11 @@ def canonical(line: list[str]) -> tuple[list[str], list[int]]:
 
 
 @lru_cache(maxsize=100_000)
-def spelled(token: str) -> str:
+def spelled(word: str) -> str:
     """One token without signs, umlauts written as plain letters: `MUELLER` and MÜLLER are the same."""
-    if "&" in token or "+" in token:
-        token = token.replace("&", "").replace("+", "")
-    return _UMLAUT.sub(r"\1", token) if "E" in token else token
+    if "&" in word or "+" in word:
+        word = word.replace("&", "").replace("+", "")
+    return _UMLAUT.sub(r"\1", word) if "E" in word else word
 
 
 def words(text: str) -> list[str]:

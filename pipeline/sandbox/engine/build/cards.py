@@ -1,7 +1,8 @@
 """What a city's card payments teach: which words of a name go with which merchant category code.
 
-Belongs here: reading the City of Toronto's file, splitting it, and counting. Only counts leave this module. A fifth of the
-descriptors, chosen by their hash, and the years after 2016 are never looked at: they are what the engine is tried on.
+Belongs here: reading the City of Toronto's file, splitting it, and counting. Only counts leave this module. A fifth of
+the descriptors, chosen by their hash, and the years after 2016 are never looked at: they are what the engine is tried
+on.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def held_out(text: str) -> bool:
 
 
 def taught(payments: Iterator[Payment]) -> dict[str, Counter[str]]:
-    """The codes of each descriptor that may be learnt from; those of the last two years count more: shops change theirs."""
+    """The codes of each descriptor that may be learnt from; the last two years count more, as shops change codes."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for payment in payments:
         if payment.year <= LAST_YEAR and not held_out(payment.text):
@@ -61,7 +62,7 @@ def taught(payments: Iterator[Payment]) -> dict[str, Counter[str]]:
 
 
 def observe(lines: dict[str, Counter[str]], named: dict[str, str | None]) -> list[str]:
-    """Rows of `observed`: the code that most payments to a known merchant had, and others that a tenth of them had."""
+    """Rows of `observed`: the code that most payments to a known merchant had, and those of a tenth of them."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for text, codes in lines.items():
         name = named[text]
@@ -79,8 +80,8 @@ def observe(lines: dict[str, Counter[str]], named: dict[str, str | None]) -> lis
 def weigh(lines: dict[str, Counter[str]]) -> list[str]:
     """Rows of `clues.csv`: a clue, what it says against codes it was not seen with, and its three likeliest codes.
 
-    Weights are hundredths of a natural logarithm: how much likelier a code is with the clue than without. Each descriptor
-    counts once, whatever was spent there.
+    Weights are hundredths of a natural logarithm: how much likelier a code is with the clue than without. Each
+    descriptor counts once, whatever was spent there.
     """
     prior: Counter[str] = Counter()
     seen: dict[str, Counter[str]] = defaultdict(Counter)

@@ -16,8 +16,8 @@ from pipeline.sandbox.engine.text import normalise, tokens
 if TYPE_CHECKING:
     from pathlib import Path
 
-_PROVINCES = {"01": "AB", "02": "BC", "03": "MB", "04": "NB", "05": "NL", "07": "NS", "08": "ON", "09": "PE", "10": "QC",
-              "11": "SK", "12": "YT", "13": "NT", "14": "NU"}  # fmt: skip
+_PROVINCES = {"01": "AB", "02": "BC", "03": "MB", "04": "NB", "05": "NL", "07": "NS", "08": "ON", "09": "PE",
+              "10": "QC", "11": "SK", "12": "YT", "13": "NT", "14": "NU"}  # fmt: skip
 """GeoNames numbers the provinces of Canada; banks print their letters."""
 
 Town = tuple[str, str, str, int]
