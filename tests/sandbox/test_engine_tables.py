@@ -109,6 +109,13 @@ def test_parents_are_a_name_and_a_domain():
     assert len({name for name, _ in parents}) == len({site for _, site in parents}) == len({*map(tuple, parents)})
 
 
+def test_a_parent_that_has_a_row_has_its_name():
+    # Ids follow from the site: two names for one site would be two names for one id.
+    owners = {row["website"]: row["name"] for row in reversed(MERCHANTS)}
+    parents = [row["parent"].split("|") for row in MERCHANTS if row["parent"]]
+    assert {(name, site) for name, site in parents if owners.get(site, name) != name} == set()
+
+
 def test_no_merchant_is_its_own_parent():
     assert [row["name"] for row in MERCHANTS if row["parent"].startswith(row["name"] + "|")] == []
 
