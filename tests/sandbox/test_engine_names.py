@@ -28,14 +28,14 @@ def party(text: str, currency: str = "USD", country: str | None = None) -> tuple
     [
         # Brands that no one wrote down by hand.
         ("POS PURCHASE WOODIES DIY GALWAY", "EUR", "Woodie's", "woodies.ie"),
-        ("OLLIES BARGAIN OUTLET 0231 TOLEDO OH", "USD", "Ollie's Bargain Outlet", "ollies.com"),
+        ("OLLIES BARGAIN OUTLET 0231 TOLEDO OH", "USD", "Ollie's Bargain Outlet", "ollies.us"),
         ("P TERRYS #7 AUSTIN TX", "USD", "P. Terry's", "pterrys.com"),
         ("PETMANIA LIMERICK", "EUR", "Petmania", "petmania.ie"),
         # Written as one word, or as two.
         ("HOMEDEPOT #0602 BROOKLYN NY", "USD", "The Home Depot", "homedepot.com"),
         ("MEDIA MARKT 0042", "EUR", "MediaMarkt", "mediamarkt.de"),
         # Cut off where the bank's field ends.
-        ("OLLIES BARGAIN OUTL TOLEDO OH", "USD", "Ollie's Bargain Outlet", "ollies.com"),
+        ("OLLIES BARGAIN OUTL TOLEDO OH", "USD", "Ollie's Bargain Outlet", "ollies.us"),
         # A letter is wrong.
         ("SUPERDRUGG STORES", "GBP", "Superdrug", "superdrug.com"),
         # Umlauts, and what became of an ampersand and of an apostrophe.

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.sandbox.engine import codes, merchants, people, places, processors, rules, trades, verdict
+from pipeline.sandbox.engine import codes, matching, merchants, people, places, processors, rules, trades, verdict
 from pipeline.sandbox.engine.boilerplate import strip_boilerplate
 from pipeline.sandbox.engine.categories import NOT_ENOUGH
 from pipeline.sandbox.engine.entities import Company, counterparty, entity
@@ -200,7 +200,7 @@ def _party(taken: _Line) -> _Party:
         if service not in taken.via:
             taken.via.append(service)
         return _left_over(taken, likely=True) or _Party(service)
-    hit = _own_service(taken) or merchants.find(
+    hit = _own_service(taken) or matching.find(
         taken.key, taken.starts, len(taken.tokens), taken.place.kept, taken.homes
     )
     if rule is not None and rule.party == "none" and not (hit and _is_its_name(taken, hit)):
@@ -215,7 +215,7 @@ def _party(taken: _Line) -> _Party:
     return _left_over(taken, likely=rule is not None and rule.party == "person") or _only_processor(taken)
 
 
-def _is_its_name(taken: _Line, hit: merchants.Hit) -> bool:
+def _is_its_name(taken: _Line, hit: matching.Hit) -> bool:
     """Whether what sounds like a kind of payment is a merchant's name (ATM MILANO) or a broker's business."""
     if "broker" in hit.merchant.flags:
         return True
@@ -226,13 +226,13 @@ def _is_its_name(taken: _Line, hit: merchants.Hit) -> bool:
     return False
 
 
-def _paid_by(taken: _Line, hit: merchants.Hit) -> bool:
+def _paid_by(taken: _Line, hit: matching.Hit) -> bool:
     """Whether wages come from a firm that only shares a short name with a brand: ACME CORP."""
     wages = taken.rule is not None and taken.rule.rule.consumer == "paycheck"
     return wages and not hit.merchant.written and hit.end - hit.start == 1
 
 
-def _through_bank(taken: _Line, hit: merchants.Hit) -> _Party | None:
+def _through_bank(taken: _Line, hit: matching.Hit) -> _Party | None:
     """`REVOLUT PAYMENT FROM T BRENNOCK`: the person, not the bank."""
     rule = taken.rule.rule if taken.rule else None
     if rule is None or rule.party not in {"person", "maybe"} or "bank" not in hit.merchant.flags or not taken.rule:
@@ -245,7 +245,7 @@ def _through_bank(taken: _Line, hit: merchants.Hit) -> _Party | None:
     return _Party(Company(title(people.without_title(left)), None), "person")
 
 
-def _known(taken: _Line, hit: merchants.Hit) -> _Party:
+def _known(taken: _Line, hit: matching.Hit) -> _Party:
     if hit.end > taken.place.kept:
         # What was guessed to be a city is part of the name.
         taken.place = taken.place._replace(city=None, state=None)
@@ -271,7 +271,7 @@ def _as_printed(company: Company, text: str) -> Company:
     )
 
 
-def _behind(taken: _Line, hit: merchants.Hit) -> Company | None:
+def _behind(taken: _Line, hit: matching.Hit) -> Company | None:
     """`DOORDASH*THAI HOUSE`: the unknown shop behind the platform's asterisk."""
     rest = taken.text.partition("*")[2]
     if len(tokens(taken.text.partition("*")[0])) < hit.end - hit.start:
@@ -289,11 +289,11 @@ def _behind(taken: _Line, hit: merchants.Hit) -> Company | None:
     return Company(title(left[:_LONGEST_NAME]), None)
 
 
-def _own_service(taken: _Line) -> merchants.Hit | None:
+def _own_service(taken: _Line) -> matching.Hit | None:
     """`GOOGLE *ADS…`: Google is the processor of others, and sells services of its own under names of their own."""
     if processors.COMPANIES["google"] not in taken.via:
         return None
-    hit = merchants.identify(["GOOGLE", *taken.tokens], len(taken.tokens) + 1)
+    hit = matching.identify(["GOOGLE", *taken.tokens], len(taken.tokens) + 1)
     return hit._replace(end=0) if hit and hit.merchant.company.website != "google.com" else None
 
 
@@ -328,7 +328,7 @@ def _left_over(taken: _Line, *, likely: bool) -> _Party | None:
     if asks and people.is_person(name, likely=likely or wages):
         return _Party(Company(title(people.without_title(name)), None), "person")
     if likely:
-        hit = merchants.identify(tokens(" ".join(name)), len(name), taken.homes)
+        hit = matching.identify(tokens(" ".join(name)), len(name), taken.homes)
         if hit is not None:
             return _Party(merchants.at_home(hit.merchant, taken.homes), merchant=hit.merchant)
     return _Party(Company(title(name), None))

@@ -13,7 +13,7 @@ import zstandard
 
 from pipeline.sandbox.engine.build import brands, cards, places
 from pipeline.sandbox.engine.lookup import read_table
-from pipeline.sandbox.engine.merchants import identify
+from pipeline.sandbox.engine.matching import identify
 from pipeline.sandbox.engine.people import FIRST_NAMES
 from pipeline.sandbox.engine.text import canonical, has_digit, normalise, tokens
 
