@@ -28,6 +28,12 @@ def look_up(code: int) -> Code | None:
     return _codes().get(code)
 
 
+def naics(mccs: tuple[int, ...]) -> str | None:
+    """The NAICS 2017 code of the trade of a merchant's first code, or None."""
+    known = look_up(mccs[0]) if mccs else None
+    return known.naics or None if known else None
+
+
 def category(code: int, own: str, holder_type: str) -> str:
     """The category of a payment to a merchant with this code; `own` overrides the consumer's.
 

@@ -11,6 +11,8 @@ import functools
 import uuid
 from typing import Any, NamedTuple
 
+from pipeline.sandbox.engine import codes
+
 LOGO = "https://logos.ntropy.com/"
 
 
@@ -24,7 +26,7 @@ class Company(NamedTuple):
 
 
 def entity(company: Company) -> dict[str, Any]:
-    """An Intermediary object. Phone, tax number and NAICS are premium fields, null by default."""
+    """An Intermediary object. Phone and tax number are premium fields, null here; NAICS follows from the first MCC."""
     parent = company.parent
     return {
         "id": _identity(company),
@@ -33,7 +35,7 @@ def entity(company: Company) -> dict[str, Any]:
         "logo": LOGO + company.website if company.website else None,
         "phone_number": None,
         "tax_number": None,
-        "naics2017": None,
+        "naics2017": codes.naics(company.mccs),
         "mccs": list(company.mccs),
         "parent": None
         if parent is None

@@ -54,6 +54,8 @@ class Entry(NamedTuple):
 
 
 class Index(NamedTuple):
+    """Both tables, to be searched in several ways."""
+
     automaton: ahocorasick.Automaton
     by_site: dict[str, Merchant]
     by_key: dict[str, list[Entry]]

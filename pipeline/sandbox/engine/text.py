@@ -112,14 +112,14 @@ def canonical(line: list[str]) -> tuple[list[str], list[int]]:
     found: list[str] = []
     starts: list[int] = []
     alone = False  # whether the last one is made of single letters
-    for at, token in enumerate(line):
-        if token in _JOINED:
+    for at, part in enumerate(line):
+        if part in _JOINED:
             continue
-        if len(token) == 1 and found and (alone or (token == "S" and found[-1].isalpha() and found[-1][-1] != "S")):
-            found[-1] += token
+        if len(part) == 1 and found and (alone or (part == "S" and found[-1].isalpha() and found[-1][-1] != "S")):
+            found[-1] += part
             continue
-        alone = len(token) == 1 and token.isalpha()
-        found.append(spelled(token))
+        alone = len(part) == 1 and part.isalpha()
+        found.append(spelled(part))
         starts.append(at)
     return found, starts
 
