@@ -92,7 +92,7 @@ def at_home(merchant: Merchant, homes: Iterable[str]) -> Company:
     if merchant.written and (company.website or "").rpartition(".")[2] not in _NATIONAL:
         return company
     suffixes = [_SUFFIX.get(home, home.lower()) for home in homes]
-    for site in merchant.sites:
+    for site in merchant.sites if len(suffixes) == 1 else ():
         if any(site.endswith("." + suffix) for suffix in suffixes):
             return company._replace(website=site)
     if merchant.written:

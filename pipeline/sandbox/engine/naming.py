@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.sandbox.engine import people
 from pipeline.sandbox.engine.entities import Company
-from pipeline.sandbox.engine.text import NOISE, has_digit, title, tokens, words
+from pipeline.sandbox.engine.text import NOISE, canonical, has_digit, title, tokens, words
+from pipeline.sandbox.engine.trades import by_words
 from pipeline.sandbox.wordlist import word_set
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _OF_PEOPLE = people.TITLES | {"JAN"}
 _NEEDS_PLACE = word_set(
     "OF DE DI DU DA VON STADT CITY COUNTY TOWN GEMEENTE MAIRIE COMUNE AYUNTAMIENTO COUNCIL UNIVERSITY STADTWERKE"
     " UNIVERSITAT GEMEINDE KOMMUNE BOROUGH STADTVERWALTUNG UNIVERSIDAD UNIVERSITE SPARKASSE VOLKSBANK LANDESHAUPTSTADT"
-    " FINANZAMT DISTRICT"
+    " FINANZAMT DISTRICT LA LE LES DEL DELLA DES ZUM ZUR AM IM SAINT SAN SANTA"
 )
 """Words that are no name without the place behind them."""
 _NO_SHOP = word_set(
@@ -42,7 +43,7 @@ def left_over(taken: Line) -> list[str]:
     while tail and len(parts) > 1 and tokens(parts[-1]) == tail[-len(tokens(parts[-1])) :]:
         del tail[-len(tokens(parts[-1])) or len(tail) :]
         parts.pop()
-    if taken.place.city and parts[-1:] and parts[-1] in _NEEDS_PLACE:
+    if taken.place.city and parts and (parts[-1] in _NEEDS_PLACE or _only_trade(parts)):
         parts.extend(taken.place.city.upper().split())
     name: list[str] = []
     for at, part in enumerate(parts):
@@ -60,6 +61,11 @@ def left_over(taken: Line) -> list[str]:
     while name and (name[-1] in NOISE or name[-1] in {"-", "&"}) and name[-1] != "CO":
         name.pop()
     return [] if all(part.isdigit() for part in name) else name[:LONGEST_NAME]
+
+
+def _only_trade(parts: list[str]) -> bool:
+    """PIZZERIA NAPOLI: the trade alone is no name."""
+    return len(parts) == 1 and by_words(canonical(tokens(parts[0]))[0]) is not None
 
 
 def _is_of_payment(part: str, at: int, parts: list[str], phrase: frozenset[str]) -> bool:

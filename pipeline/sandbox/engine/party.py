@@ -43,10 +43,10 @@ def find_party(taken: Line) -> Party:
     hit = _own_service(taken) or matching.find(
         taken.key, taken.starts, len(taken.tokens), taken.place.kept, taken.homes
     )
-    if rule is not None and rule.party == "none" and not (hit and _is_its_name(taken, hit)):
+    if _is_nobody(taken, hit):
         return Party()
-    if _CHEQUE.fullmatch(taken.text):
-        return Party()
+    if hit is not None and hit.start > 0 and _names_person(taken):
+        hit = None
     if hit is not None and not _paid_by(taken, hit):
         return _through_bank(taken, hit) or _known(taken, hit)
     domain = printed_site(taken.text)
@@ -64,6 +64,25 @@ def _is_its_name(taken: Line, hit: Hit) -> bool:
         taken.rule = None
         return True
     return False
+
+
+def _is_nobody(taken: Line, hit: Hit | None) -> bool:
+    """Whether the line has no counterparty: cash, cheques, own transfers, a bank's own fee (`AIB FEE`)."""
+    if _CHEQUE.fullmatch(taken.text):
+        return True
+    if taken.rule is None:
+        return False
+    if taken.rule.rule.party == "none":
+        return hit is None or not _is_its_name(taken, hit)
+    return hit is not None and taken.rule.rule.business == "bank fee" and "bank" in hit.merchant.flags
+
+
+def _names_person(taken: Line) -> bool:
+    """Whether a transfer went to PETER MÜLLER, whose name is a shop's too."""
+    if taken.rule is None or taken.rule.rule.party not in {"person", "maybe"}:
+        return False
+    name = left_over(taken)
+    return len(name) > 1 and name[0] in people.FIRST_NAMES and people.is_person(name, likely=False)
 
 
 def _paid_by(taken: Line, hit: Hit) -> bool:

@@ -19,6 +19,8 @@ _PLAIN = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", 
 _JOINED = frozenset({"&", "+", "AND", "UND"})
 _UMLAUT = re.compile(r"([AOU])E")
 
+_DOTTED = re.compile(r"\b(?:[A-Z]\.)+[A-Z]\b\.?")
+"""S.A., N.V., W.H.SMITH."""
 _ATM = re.compile(r"\bATM(?=\d)")
 
 _SMALL = frozenset({"AND", "OF", "THE", "DE", "LA", "DU", "VAN", "DER", "UND", "ET", "FOR", "AT", "ON"})
@@ -40,45 +42,13 @@ _WRITTEN = {
     "SARL": "SARL",
     "BLVD": "Blvd",
 }
-NOISE = (
-    word_set(
-        "POS CARD PURCHASE DEBIT VISA PAYMENT TO FROM AT REF DES INDN ID CO ACH PPD WEB WWW HTTP HTTPS CCD TEL"
-        " RECURRING"
-    )
-    | {
-        "VIREMENT",
-        "TRANSFERENCIA",
-        "OVERBOEKING",
-        "PMTS",
-        "PYMT",
-        "PYMTS",
-        "NUMBER",
-        "PAYMENTS",
-        "EN",
-        "IHR",
-        "EINKAUF",
-        "BEI",
-        "CHEZ",
-        "INST",
-        "XFER",
-        "INSTANT",
-        "ONLINE",
-        "PMT",
-        "MR",
-        "MRS",
-        "MS",
-        "MISS",
-        "DR",
-        "VIA",
-    }
-    | word_set(
-        "JAN FEB MAR APR JUN JUL AUG SEP SEPT OCT NOV DEC STAFF VERS RECIBIDA DANKE DEPOSIT INV SUBSCRIPTION"
-        " MEMBERSHIP NR JANVIER FEVRIER MARS AVRIL MAI JUIN JUILLET AOUT SEPTEMBRE OCTOBRE NOVEMBRE DECEMBRE"
-        " JANUAR FEBRUAR"
-        " MARZ JUNI JULI SEPTEMBER OKTOBER NOVEMBER DEZEMBER ENERO FEBRERO MARZO ABRIL MAYO JUNIO JULIO"
-        " AGOSTO OCTUBRE"
-        " DICIEMBRE JANUARY FEBRUARY"
-    )
+NOISE = word_set(
+    "POS CARD PURCHASE DEBIT VISA PAYMENT TO FROM AT REF DES INDN ID CO ACH PPD WEB WWW HTTP HTTPS CCD TEL RECURRING"
+    " VIREMENT TRANSFERENCIA OVERBOEKING PMTS PYMT PYMTS NUMBER PAYMENTS EN AN IHR EINKAUF BEI CHEZ INST XFER INSTANT"
+    " ONLINE PMT MR MRS MS MISS DR VIA JAN FEB MAR APR JUN JUL AUG SEP SEPT OCT NOV DEC STAFF VERS RECIBIDA DANKE DEPOSIT INV"
+    " SUBSCRIPTION MEMBERSHIP NR JANVIER FEVRIER MARS AVRIL MAI JUIN JUILLET AOUT SEPTEMBRE OCTOBRE NOVEMBRE DECEMBRE"
+    " JANUAR FEBRUAR MARZ JUNI JULI SEPTEMBER OKTOBER NOVEMBER DEZEMBER ENERO FEBRERO MARZO ABRIL MAYO JUNIO JULIO"
+    " AGOSTO OCTUBRE DICIEMBRE JANUARY FEBRUARY"
 )
 
 
@@ -89,9 +59,15 @@ def normalise(description: str) -> str:
         description = "".join(char for char in decomposed if not unicodedata.combining(char))
     upper = " ".join(description.upper().split())
     upper = _ATM.sub("ATM ", upper) if "ATM" in upper else upper
+    if "." in upper:
+        upper = _DOTTED.sub(_without_dots, upper)
     if "'" in upper or "`" in upper:
         upper = upper.replace("'", "").replace("`", "")
     return upper if upper.isascii() else upper.replace("’", "")  # noqa: RUF001
+
+
+def _without_dots(found: re.Match[str]) -> str:
+    return found[0].replace(".", "")
 
 
 def tokens(text: str) -> list[str]:
