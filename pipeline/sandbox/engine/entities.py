@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from pipeline.sandbox.engine import codes
 
+_REMEMBERED = 4_000
+"""Companies whose objects are kept, at about 1 KB each."""
 LOGO = "https://logos.ntropy.com/"
 
 
@@ -25,8 +27,12 @@ class Company(NamedTuple):
     parent: Company | None = None
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def entity(company: Company) -> dict[str, Any]:
-    """An Intermediary object. Phone and tax number are premium fields, null here; NAICS follows from the first MCC."""
+    """An Intermediary object. Phone and tax number are premium fields, null here; NAICS follows from the first MCC.
+
+    The object is shared by all answers that name the company: treat it as read-only.
+    """
     parent = company.parent
     return {
         "id": _identity(company),
@@ -50,8 +56,9 @@ def entity(company: Company) -> dict[str, Any]:
     }
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def counterparty(company: Company, type_: str = "organization") -> dict[str, Any]:
-    """A Counterparty object; `type_` is person or organization."""
+    """A Counterparty object; `type_` is person or organization. Shared as entities are."""
     return {**entity(company), "type": type_}
 
 
