@@ -91,6 +91,22 @@ TOP_MERCHANTS = Table(
     ),
 )
 
+MONTHLY_CASH_FLOW = Table(
+    "monthly_cash_flow",
+    "Money in and out by account holder, month and currency; complete whatever is still under way",
+    (
+        Column("account_holder_id", "VARCHAR", "The holder; NULL for all rows that name none"),
+        Column("month", "DATE", "First day of the month"),
+        Column("currency", "VARCHAR", "ISO 4217 code; amounts of two currencies are never added"),
+        Column("incoming", "DECIMAL(38,4)", "Sum of what came in, transfers between own accounts included"),
+        Column("outgoing", "DECIMAL(38,4)", "Sum of what went out, as above; never negative"),
+        Column("net", "DECIMAL(38,4)", "incoming - outgoing"),
+        Column("transactions", "BIGINT", "How many, of both directions"),
+        Column("pending", "BIGINT", "Of these, not enriched yet; their amounts are in the sums"),
+        Column("not_enriched", "BIGINT", "Of these, failed; their amounts are in the sums"),
+    ),
+)
+
 WHAT_WENT_WRONG = Table(
     "what_went_wrong",
     "Everything that needs a person, grouped by cause, with a place to look at",
@@ -122,7 +138,10 @@ PUBLICATION = Table(
 
 VIEWS = {
     table.name: table
-    for table in (ENTITIES, TRANSACTION_STATES, SPEND_BY_CATEGORY, TOP_MERCHANTS, WHAT_WENT_WRONG, PUBLICATION)
+    for table in (
+        *(ENTITIES, TRANSACTION_STATES, SPEND_BY_CATEGORY, TOP_MERCHANTS, MONTHLY_CASH_FLOW),
+        *(WHAT_WENT_WRONG, PUBLICATION),
+    )
 }
 """Computed views by name, in the order in which they are made."""
 
