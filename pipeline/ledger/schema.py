@@ -22,6 +22,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+VERSION = "2"
+"""The last migration's. A ledger that says so is opened without asking Alembic."""
+
 metadata = MetaData()
 
 data_folder = Table(
