@@ -142,7 +142,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, scratch: Pa
     for name, table in tables.LEDGER_TABLES.items():
         _copy_frame(connection, table, snapshot, scratch.with_name(f"{scratch.name}.{name}.parquet"))
         _comment(connection, table, "TABLE")
-    for table in (tables.RAW_TRANSACTIONS, tables.REJECTED_ROWS, tables.INTERMEDIARIES):
+    for table in (tables.RAW_TRANSACTIONS, tables.REJECTED_ROWS, tables.INTERMEDIARIES, tables.RECURRENCE_GROUPS):
         _create_view(connection, table, table_sql(table, snapshot.of(table)))
     _create_view(connection, tables.TRANSACTIONS, transactions_sql(snapshot))
     now = datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ")
