@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.sandbox import admin, batches, categories, holders, transactions, webhooks
+from pipeline.sandbox import admin, batches, categories, holders, recurring, transactions, webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +38,7 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
         "/v3/account_holders",
         {"POST": Operation(holders.create, "post_holders"), "GET": Operation(holders.list_, "holders")},
     ),
+    ("/v3/account_holders/{id:path}/recurring_groups", {"POST": Operation(recurring.groups, "holders")}),
     (
         "/v3/account_holders/{id:path}",
         {"GET": Operation(holders.read, "holders"), "DELETE": Operation(holders.delete, "holders")},

@@ -78,7 +78,22 @@ CREATE TABLE deliveries (seq INTEGER PRIMARY KEY AUTOINCREMENT, event INTEGER NO
 CREATE INDEX deliveries_waiting ON deliveries (webhook, next_at, seq) WHERE state = 'waiting';
 CREATE INDEX deliveries_of ON deliveries (event);
 """
-_STEPS = (_FIRST, _FAULTS, _WEBHOOKS)
+# What a key has made its own. Category sets and rulesets are never changed: the last row of an id, or of an owner,
+# counts, and an item or submission names the row that counted when it was accepted (none: the default set, no rules).
+# A set without a body has been reset. `entities`: resolved by a name that the engine does not know.
+_PERSONAL = """
+ALTER TABLE owners ADD COLUMN organization TEXT;
+ALTER TABLE items ADD COLUMN category_set INTEGER;
+ALTER TABLE submissions ADD COLUMN ruleset INTEGER;
+CREATE INDEX items_by_holder ON items (owner, holder) WHERE holder IS NOT NULL;
+CREATE TABLE category_sets (seq INTEGER PRIMARY KEY AUTOINCREMENT, owner INTEGER NOT NULL, id TEXT NOT NULL, body BLOB);
+CREATE INDEX category_sets_by_id ON category_sets (owner, id, seq);
+CREATE TABLE rulesets (seq INTEGER PRIMARY KEY AUTOINCREMENT, owner INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX rulesets_of ON rulesets (owner, seq);
+CREATE TABLE entities (owner INTEGER NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, id))
+    WITHOUT ROWID;
+"""
+_STEPS = (_FIRST, _FAULTS, _WEBHOOKS, _PERSONAL)
 """A state file of version n has had the first n steps; the others are taken when it is opened."""
 SCHEMA_VERSION = len(_STEPS)
 

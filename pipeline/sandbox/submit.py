@@ -110,7 +110,8 @@ def _insert(
         )
         for at, (item, body) in enumerate(zip(items, bodies, strict=True))
     )
-    con.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    names = "seq, position, owner, id, holder, holder_kind, flawed, gone, body, fault"
+    con.executemany(f"INSERT INTO items ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
     return made._replace(seq=seq)
 
 

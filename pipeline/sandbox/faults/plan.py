@@ -36,6 +36,7 @@ POSTS = (POST_BATCHES, POST_TRANSACTIONS, "POST /v3/account_holders")
 OF_ONE_THING = (
     "GET /v3/account_holders/{id}",
     "DELETE /v3/account_holders/{id}",
+    "POST /v3/account_holders/{id}/recurring_groups",
     "GET /v3/transactions/{id}",
     "DELETE /v3/transactions/{id}",
     "GET /v3/webhooks/{id}",
