@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.sandbox import admin, batches, categories, holders, recurring, transactions, webhooks
+from pipeline.sandbox import admin, batches, categories, entities, holders, recurring, rules, transactions, webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,7 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
             "GET": Operation(transactions.list_, "transactions"),
         },
     ),
+    ("/v3/transactions/{id:path}/assign", {"POST": Operation(transactions.assign, "transactions")}),
     (
         "/v3/transactions/{id:path}",
         {
@@ -69,7 +70,16 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
             "DELETE": Operation(webhooks.delete, "webhooks"),
         },
     ),
-    ("/v3/categories/{id}", {"GET": Operation(categories.read, "categories")}),
+    (
+        "/v3/categories/{id}",
+        {"GET": Operation(categories.read, "categories"), "POST": Operation(categories.change, "categories")},
+    ),
+    ("/v3/categories/{id}/reset", {"POST": Operation(categories.reset, "categories")}),
+    ("/v3/rules", {"GET": Operation(rules.list_, "rules"), "POST": Operation(rules.append, "rules")}),
+    ("/v3/rules/replace", {"POST": Operation(rules.replace, "rules")}),
+    ("/v3/rules/{id}", {"PATCH": Operation(rules.change, "rules"), "DELETE": Operation(rules.delete, "rules")}),
+    ("/v3/entities/resolve", {"POST": Operation(entities.resolve, "entities")}),
+    ("/v3/entities/{id}", {"GET": Operation(entities.read, "entities")}),
 )
 
 OPEN: tuple[tuple[str, dict[str, Callable[[Call], Response]]], ...] = (

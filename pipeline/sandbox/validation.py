@@ -80,10 +80,24 @@ def holder(body: bytes) -> HolderInput:
     raise ApiError(422, problems)
 
 
+def assignment(body: bytes) -> str:
+    """The holder's id in a body of POST /v3/transactions/{id}/assign; raises 422."""
+    raw = loads(body)
+    if not isinstance(raw, dict):
+        raise invalid(not_an_object(["body"]))
+    problems: Problems = []
+    holder_id = text_field(raw, "account_holder_id", ["body"], problems)
+    if problems or holder_id is None:
+        raise ApiError(422, problems)
+    return holder_id
+
+
 def loads(body: bytes) -> Any:
     """Any JSON body; raises 422."""
     try:
         return msgspec.json.decode(body)
+    except RecursionError as error:
+        raise invalid(problem(["body", 0], "json_invalid", "JSON decode error: too deep")) from error
     except msgspec.DecodeError as error:
         where = re.search(r"byte (\d+)", str(error))
         raise invalid(problem(["body", int(where[1]) if where else 0], "json_invalid", "JSON decode error")) from error

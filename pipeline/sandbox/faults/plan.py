@@ -39,11 +39,24 @@ OF_ONE_THING = (
     "POST /v3/account_holders/{id}/recurring_groups",
     "GET /v3/transactions/{id}",
     "DELETE /v3/transactions/{id}",
+    "POST /v3/transactions/{id}/assign",
     "GET /v3/webhooks/{id}",
     "PATCH /v3/webhooks/{id}",
     "DELETE /v3/webhooks/{id}",
 )
-CALLS = (*POSTS, *LISTS, *OF_ONE_BATCH, *OF_ONE_THING, "GET /v3/categories/{id}", "POST /v3/webhooks")
+PERSONAL = (
+    "GET /v3/categories/{id}",
+    "POST /v3/categories/{id}",
+    "POST /v3/categories/{id}/reset",
+    "GET /v3/rules",
+    "POST /v3/rules",
+    "POST /v3/rules/replace",
+    "PATCH /v3/rules/{id}",
+    "DELETE /v3/rules/{id}",
+    "GET /v3/entities/{id}",
+    "POST /v3/entities/resolve",
+)
+CALLS = (*POSTS, *LISTS, *OF_ONE_BATCH, *OF_ONE_THING, *PERSONAL, "POST /v3/webhooks")
 _NO_BODY = (204, 205, 304)
 _FIELD = re.compile(r"field `(\w+)`")
 _WHERE = re.compile(r" - at `\$\.?(\w+)")
