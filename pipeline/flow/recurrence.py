@@ -165,6 +165,10 @@ def _ask(client: ApiClient, holders: Sequence[str], end: float, now: Callable[[]
 
 def _keep(ws: Workspace, claimed: Mapping[str, Any], asked: _Asked, report: RefreshReport) -> None:
     """Archive the answers, rewrite the files of their buckets, and note it all, in one commit; give the rest back."""
+    if not (asked.answers or asked.failures or asked.stopped_by):  # the time was up
+        with ws.ledger.write() as conn:
+            recurrence.release(conn, list(claimed))
+        return
     decoded = {answer.account_holder_id: decode_groups(answer.groups) for answer in asked.answers}
     path = _archive(ws, asked.answers) if asked.answers else ""
     point("recurrence.after_archive")

@@ -73,5 +73,5 @@ def test_a_set_is_two_lists_of_names() -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b'{"incoming": []}', b'{"incoming": {"a": ["b"]}, "outgoing": []}', b"null"])
 def test_a_set_of_another_kind_is_refused_by_its_path(body: bytes) -> None:
-    with pytest.raises(WrongShape, match="Expected|missing"):
+    with pytest.raises(WrongShape, match=r"Expected|missing"):
         decode_set(body)

@@ -137,9 +137,10 @@ def monthly_file(tmp_path):
         lines = ["id,date,description,amount,entry_type,currency,country,account_holder_id,account_holder_type"]
         for holder in holders:
             for month in months:
+                end = f"USD,US,{holder},consumer"
                 lines += [
-                    f"{holder}-n{month},2026-{month:02d}-05,NETFLIX.COM 866-579-7172,{price},outgoing,USD,US,{holder},consumer",
-                    f"{holder}-p{month},2026-{month:02d}-25,ACME CORP PAYROLL,3000.00,incoming,USD,US,{holder},consumer",
+                    f"{holder}-n{month},2026-{month:02d}-05,NETFLIX.COM 866-579-7172,{price},outgoing,{end}",
+                    f"{holder}-p{month},2026-{month:02d}-25,ACME CORP PAYROLL,3000.00,incoming,{end}",
                 ]
         path = tmp_path / name
         path.write_text("\n".join(lines) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import httpx
 import msgspec
 import pytest
 from sqlalchemy import select, update
@@ -17,6 +18,8 @@ from pipeline.flow.rebuilding import rebuild
 from pipeline.lake.warehouse import query
 from pipeline.ledger import category_sets, copying, schema
 from pipeline.ledger.db import utc_now
+
+CALL = "GET /v3/categories/{id}"
 
 
 @pytest.fixture
@@ -33,17 +36,16 @@ def shown(steps, sql):
     return query(steps.ws.home, sql).rows
 
 
-def answer_with(monkeypatch, client, **sets):
-    """Answers of these sets in place of the API's; an error is raised."""
-    real = client.get_categories
+def post(steps, path, body):
+    """What somebody else does at the API."""
+    headers = {"X-API-Key": steps.ws.settings.key}
+    answer = httpx.post(f"{steps.ws.settings.url}/v3/{path}", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
 
-    def get(id):
-        found = sets.get(id)
-        if isinstance(found, Exception):
-            raise found
-        return real(id) if found is None else msgspec.Raw(msgspec.json.encode(found))
 
-    monkeypatch.setattr(client, "get_categories", get)
+def misbehave(steps, *rules):
+    answer = httpx.put(f"{steps.ws.settings.url}/sandbox/faults", json={"rules": [{"call": CALL, **r} for r in rules]})
+    assert answer.status_code == 200, answer.text
 
 
 def on_day(steps, days):
@@ -66,13 +68,13 @@ def test_both_default_sets_are_in_the_tables_with_every_name_of_the_api(steps):
     assert category_sets.missing_on(steps.ws.ledger, date(2000, 1, 1)) == ["consumer", "business"]
 
 
-def test_a_list_is_archived_once_for_all_its_days_and_again_when_it_changes(steps, monkeypatch):
+def test_a_list_is_archived_once_for_all_its_days_and_again_when_it_changes(steps):
     assert len(fetch_category_sets(steps.ws, steps.client).changed) == 2
     assert fetch_category_sets(steps.ws, steps.client).changed == []
     on_day(steps, 1)
     fetch_category_sets(steps.ws, steps.client)
     assert len(steps.ws.ledger.rows(select(schema.kept_answers))) == 2
-    answer_with(monkeypatch, steps.client, consumer={"incoming": ["gifts"], "outgoing": ["rent"]})
+    post(steps, "categories/consumer", {"incoming": ["gifts"], "outgoing": ["rent"]})
     assert fetch_category_sets(steps.ws, steps.client).changed == ["consumer"]
     assert len(steps.ws.ledger.rows(select(schema.kept_answers))) == 3
     found = shown(
@@ -82,45 +84,39 @@ def test_a_list_is_archived_once_for_all_its_days_and_again_when_it_changes(step
     assert not rebuild(steps.ws).differs
 
 
-def test_own_sets_of_holders_are_fetched_too_and_one_that_fails_stops_no_other(steps, monkeypatch):
-    with steps.ws.ledger.write() as conn:
-        h = schema.holders
-        conn.execute(update(h).where(h.c.account_holder_id == "ann").values(category_id="mine/1"))
-        conn.execute(update(h).where(h.c.account_holder_id == "bob").values(category_id="odd"))
-    sets = {"mine/1": {"incoming": [], "outgoing": ["coffee"]}, "odd": {"essential": {"food": []}}}
-    answer_with(monkeypatch, steps.client, **sets)
-    report = fetch_category_sets(steps.ws, steps.client)
-    assert sorted(report.fetched) == ["business", "consumer", "mine/1"]
-    assert list(report.failed) == ["odd"]
-    assert "another shape" in report.failed["odd"]
-    assert category_sets.missing_on(steps.ws.ledger, utc_now().date()) == ["odd"]
-    # The rows of that holder are judged by its own set, those of a set that is not known by none.
-    found = shown(steps, "SELECT category_set, direction, transactions FROM unknown_categories ORDER BY direction")
-    assert found == [("mine/1", "incoming", 6), ("mine/1", "outgoing", 6)]
-
-
-def test_the_holders_own_set_is_learnt_from_the_api(steps_for, monthly_file, monkeypatch):
-    """Somebody created it there before, with a set of its own."""
+def test_own_sets_of_holders_are_fetched_too_and_one_that_fails_stops_no_other(steps_for, monthly_file):
+    """Somebody created the holders at the API before, with sets of their own; one of these is not there."""
     steps = steps_for(batch_size=50)
-    steps.ingest(monthly_file(holders=["ann"]))
-    real = steps.client.create_account_holder
-    monkeypatch.setattr(
-        steps.client,
-        "create_account_holder",
-        lambda *given: msgspec.structs.replace(real(*given), category_id="mine"),
-    )
+    post(steps, "categories/my_own", {"incoming": ["pay"], "outgoing": ["fun"]})
+    post(steps, "account_holders", {"id": "ann", "type": "consumer", "category_id": "my_own"})
+    post(steps, "account_holders", {"id": "bob", "type": "consumer", "category_id": "gone"})
+    steps.ingest(monthly_file())
     steps.plan()
     steps.finish()
-    assert category_sets.in_use(steps.ws.ledger) == ["consumer", "business", "mine"]
+    assert category_sets.in_use(steps.ws.ledger) == ["consumer", "business", "gone", "my_own"]
+    report = fetch_category_sets(steps.ws, steps.client)
+    assert sorted(report.fetched) == ["business", "consumer", "my_own"]
+    assert list(report.failed) == ["gone"]
+    assert category_sets.missing_on(steps.ws.ledger, utc_now().date()) == ["gone"]
+    own = "SELECT direction, category FROM category_sets WHERE category_set = 'my_own' ORDER BY 1"
+    assert shown(steps, own) == [("incoming", "pay"), ("outgoing", "fun")]
+    assert shown(steps, "SELECT category_set FROM account_holders ORDER BY 1") == [("gone",), ("my_own",)]
 
 
-def test_a_refusal_of_the_key_is_no_matter_of_one_set(steps, monkeypatch):
-    answer_with(monkeypatch, steps.client, consumer=Forbidden("GET /v3/categories/{id}", status=403))
+def test_a_set_of_another_shape_is_a_failure_of_that_set(steps):
+    misbehave(steps, {"nth": [1], "do": "set", "path": "incoming", "value": {"essential": ["rent"]}})
+    report = fetch_category_sets(steps.ws, steps.client)
+    assert (list(report.fetched), list(report.failed)) == (["business"], ["consumer"])
+    assert "another shape" in report.failed["consumer"]
+
+
+def test_a_refusal_of_the_key_is_no_matter_of_one_set(steps):
+    misbehave(steps, {"do": "status", "status": 403})
     with pytest.raises(Forbidden):
         fetch_category_sets(steps.ws, steps.client)
 
 
-def test_categories_of_rows_that_no_list_has_are_named(steps, monkeypatch):
+def test_categories_of_rows_that_no_list_has_are_named(steps):
     fetch_category_sets(steps.ws, steps.client)
     assert shown(steps, "FROM unknown_categories") == []
     assert unknown_categories(steps.ws.home) == []

@@ -8,7 +8,7 @@ import sys
 from datetime import timedelta
 from decimal import Decimal
 
-import msgspec
+import httpx
 import pytest
 from sqlalchemy import select
 
@@ -45,16 +45,11 @@ def land(steps, path):
     steps.finish()
 
 
-def fail(monkeypatch, client, holders, error):
-    """Answer for these holders with an error of the client, as after its own repeats."""
-    real = client.get_recurring_groups
-
-    def get(id):
-        if id in holders:
-            raise error
-        return real(id)
-
-    monkeypatch.setattr(client, "get_recurring_groups", get)
+def misbehave(steps, *rules):
+    """A fault plan for what comes; none ends it."""
+    url = f"{steps.ws.settings.url}/sandbox/faults"
+    answer = httpx.put(url, json={"rules": [{"call": CALL, **rule} for rule in rules]})
+    assert answer.status_code == 200, answer.text
 
 
 @pytest.fixture
@@ -79,9 +74,15 @@ def test_each_holders_groups_are_in_the_tables_with_exact_money(steps):
         for holder in ("ann", "bob")
     ]
     assert [(str(row[7]), str(row[8]), row[9]) for row in found] == [("2026-01-05", "2026-06-05", 6)] * 2
-    mapped = "SELECT count(*), count(DISTINCT transaction_id) FROM recurrence_transactions JOIN transactions USING (transaction_id)"
+    mapped = (
+        "SELECT count(*), count(DISTINCT transaction_id) FROM recurrence_transactions"
+        " JOIN transactions USING (transaction_id)"
+    )
     assert shown(steps, mapped) == [(24, 24)]
-    fresh = "SELECT count(*) FROM account_holders WHERE recurrence_refreshed_at IS NOT NULL AND recurrence_due_since IS NULL"
+    fresh = (
+        "SELECT count(*) FROM account_holders"
+        " WHERE recurrence_refreshed_at IS NOT NULL AND recurrence_due_since IS NULL"
+    )
     assert shown(steps, fresh) == [(2,)]
 
 
@@ -89,8 +90,8 @@ def test_subscriptions_say_what_goes_out_when_next_and_for_how_much(steps):
     refresh(steps.ws, steps.client)
     found = shown(
         steps,
-        "SELECT account_holder_id, currency, payments, last_amount, monthly_cost, last_date, next_expected, status, as_of"
-        " FROM subscriptions",
+        "SELECT account_holder_id, currency, payments, last_amount, monthly_cost, last_date, next_expected, status,"
+        " as_of FROM subscriptions",
     )
     assert [(*row[:5], *map(str, row[5:])) for row in found] == [
         (holder, "USD", 6, Decimal("17.99"), Decimal("17.99"), "2026-06-05", "2026-07-05", "active", "2026-06-25")
@@ -155,23 +156,22 @@ def test_one_holder_that_cannot_be_had_does_not_stop_the_others_and_is_tried_lat
     assert rows(steps.ws)["nobody"].failures == 2
 
 
-def test_a_holder_that_fails_keeps_its_last_groups_and_says_why(steps, monthly_file, monkeypatch):
+def test_a_holder_that_fails_keeps_its_last_groups_and_says_why(steps, monthly_file):
     refresh(steps.ws, steps.client)
     land(steps, monthly_file("more.csv", months=[7]))
-    fail(monkeypatch, steps.client, {"ann"}, Unavailable(CALL, status=503))
+    misbehave(steps, {"ids": ["ann"], "do": "status", "status": 404})
     assert refresh(steps.ws, steps.client).failed == 1
     sizes = "SELECT account_holder_id, max(transactions) FROM recurrence_groups GROUP BY 1 ORDER BY 1"
     assert shown(steps, sizes) == [("ann", 6), ("bob", 7)]
     ((error, due),) = shown(
         steps, "SELECT recurrence_error, recurrence_due_since FROM account_holders WHERE account_holder_id = 'ann'"
     )
-    assert "behind its gateway" in error
+    assert "no such thing" in error
     assert due is not None
 
 
-def test_a_refusal_that_all_would_meet_stops_and_is_not_repeated_at_once(steps, monkeypatch):
-    real = steps.client.get_recurring_groups
-    fail(monkeypatch, steps.client, {"ann", "bob"}, Forbidden(CALL, status=403))
+def test_a_refusal_that_all_would_meet_stops_and_is_not_repeated_at_once(steps):
+    misbehave(steps, {"do": "status", "status": 403})
     with pytest.raises(Forbidden):
         refresh(steps.ws, steps.client)
     assert not recurrence.is_wanted(steps.ws.ledger)
@@ -180,66 +180,68 @@ def test_a_refusal_that_all_would_meet_stops_and_is_not_repeated_at_once(steps, 
         assert recurrence.pauses(conn) == 1
     # Nothing else is stopped by it: the feature may be off, and enrichment is another.
     assert steps.ws.ledger.rows(select(schema.circuit)) == []
-    monkeypatch.setattr(steps.client, "get_recurring_groups", real)
+    assert asked(steps) == 1
+    misbehave(steps)
     steps.ws.ledger.clock = lambda: utc_now() + timedelta(minutes=10)
     assert refresh(steps.ws, steps.client).refreshed == 2
     with steps.ws.ledger.read() as conn:
         assert recurrence.pauses(conn) == 0
 
 
-def test_an_api_that_is_away_is_not_asked_about_every_holder(steps_for, monthly_file, monkeypatch):
-    steps = steps_for(batch_size=50)
-    holders = [f"h{n}" for n in range(8)]
-    land(steps, monthly_file(holders=holders, months=range(1, 4)))
-    tried = []
-
-    def away(id):
-        tried.append(id)
-        raise Unavailable(CALL, status=503)
-
-    monkeypatch.setattr(steps.client, "get_recurring_groups", away)
+def test_an_api_that_is_away_is_not_asked_about_every_holder(steps_for, monthly_file):
+    steps = steps_for(batch_size=50, client={"retries": 0})
+    land(steps, monthly_file(holders=[f"h{n}" for n in range(8)], months=range(1, 4)))
+    misbehave(steps, {"do": "status", "status": 503})
     with pytest.raises(Unavailable):
         refresh(steps.ws, steps.client)
-    assert len(tried) == 3
-    assert recurrence.counts(steps.ws.ledger).due == 8
+    assert asked(steps) == 3
+    assert recurrence.counts(steps.ws.ledger) == recurrence.Counts(holders=8, due=8, failing=2, unreadable=0)
 
 
-def test_a_group_that_cannot_be_read_costs_no_other(steps, monkeypatch):
-    real = steps.client.get_recurring_groups
-    odd = msgspec.Raw(b'{"id": "g", "start_date": "2026-01-01", "periodicity": 5}')
-    monkeypatch.setattr(steps.client, "get_recurring_groups", lambda id: [odd, *real(id)])
+def test_a_holder_at_which_the_api_fails_is_no_failure_of_the_api(steps_for, monthly_file):
+    steps = steps_for(batch_size=50, client={"retries": 0})
+    land(steps, monthly_file(holders=[f"h{n}" for n in range(6)], months=range(1, 4)))
+    misbehave(steps, {"ids": ["h1", "h3", "h4"], "do": "status", "status": 500})
     report = refresh(steps.ws, steps.client)
-    assert (report.refreshed, report.groups, report.unreadable) == (2, 4, 2)
+    assert (report.refreshed, report.failed) == (3, 3)
+    misbehave(steps)
+    steps.ws.ledger.clock = lambda: utc_now() + timedelta(minutes=10)
+    assert refresh(steps.ws, steps.client).refreshed == 3
+
+
+def test_a_group_that_cannot_be_read_costs_no_other(steps):
+    misbehave(steps, {"do": "set", "path": "0.periodicity", "value": 5})
+    report = refresh(steps.ws, steps.client)
+    assert (report.refreshed, report.groups, report.unreadable) == (2, 2, 2)
     ((error,),) = shown(steps, "SELECT DISTINCT recurrence_error FROM account_holders")
-    assert error.startswith("1 of its 3 groups cannot be read, the first [0]: ")
-    assert shown(steps, "SELECT min(position), count(*) FROM recurrence_groups") == [(1, 4)]
+    assert error == "1 of its 2 groups cannot be read, the first [0]: Expected `str`, got `int` - at `$.periodicity`"
+    assert shown(steps, "SELECT min(position), count(*) FROM recurrence_groups") == [(1, 2)]
     assert not rebuild(steps.ws).differs
 
 
-def test_time_that_is_up_leaves_the_rest_for_the_next(steps, monkeypatch):
-    monkeypatch.setattr(flow, "AT_ONCE", 1)
-    moments = iter([0.0, 1.0, 1.0, 99.0])
-    monkeypatch.setattr(flow.time, "monotonic", lambda: next(moments, 99.0))
-    report = refresh(steps.ws, steps.client, seconds=10)
+def test_an_answer_of_another_shape_is_a_failure_of_that_holder(steps):
+    misbehave(steps, {"ids": ["bob"], "do": "truncate", "how": "json"})
+    report = refresh(steps.ws, steps.client)
+    assert (report.refreshed, report.failed) == (1, 1)
+
+
+def test_time_that_is_up_leaves_the_rest_for_the_next(steps):
+    misbehave(steps, {"do": "delay", "seconds": 0.3, "when": "before"})
+    report = refresh(steps.ws, steps.client, seconds=0.2)
     assert (report.refreshed, report.left) == (1, 1)
-    monkeypatch.undo()
+    revision = manifest.head(steps.ws.ledger).revision
+    assert refresh(steps.ws, steps.client, seconds=0).refreshed == 0
+    assert manifest.head(steps.ws.ledger).revision == revision
     assert refresh(steps.ws, steps.client).refreshed == 1
 
 
-def test_a_history_that_grows_while_it_is_asked_about_stays_due(steps, monkeypatch):
-    real = steps.client.get_recurring_groups
-
-    def get(id):
-        if id == "bob":
-            with steps.ws.ledger.write() as conn:
-                later = rows(steps.ws)["bob"].history_at + timedelta(seconds=1)
-                recurrence.note_histories(conn, {"bob": later}, revision=10_000, now=utc_now())
-        return real(id)
-
+def test_a_history_that_grows_while_it_is_asked_about_stays_due(steps):
     note_histories(steps.ws)
-    monkeypatch.setattr(steps.client, "get_recurring_groups", get)
     claimed = {row.account_holder_id: row for row in recurrence.claim(steps.ws.ledger, 10)}
     found = flow._ask(steps.client, list(claimed), flow.time.monotonic() + 60, steps.ws.ledger.now)
+    with steps.ws.ledger.write() as conn:
+        later = claimed["bob"].history_at + timedelta(seconds=1)
+        recurrence.note_histories(conn, {"bob": later}, revision=10_000, now=utc_now())
     flow._keep(steps.ws, claimed, found, flow.RefreshReport())
     assert rows(steps.ws)["ann"].due_since is None
     assert rows(steps.ws)["bob"].due_since is not None
