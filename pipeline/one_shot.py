@@ -26,9 +26,10 @@ from pipeline.flow.workspace import Workspace
 from pipeline.ledger import batches, circuit, recurrence, sending
 from pipeline.ledger.states import OPEN_STATES, State
 from pipeline.process import this_process
+from pipeline.refresh_sensor import refreshes_due
 from pipeline.resources import EnrichResource
 from pipeline.runs import CONCERNS_ALL, FAILED_FILES, PROCESS_TAG, SESSION_TAG, reap_dead_runs
-from pipeline.sensors import completions, publications, refreshes_due, submissions
+from pipeline.sensors import completions, publications, submissions
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _TURN_SECONDS = 0.2

@@ -4,7 +4,6 @@ A tick decides nothing of its own: what is due is asked of the ledger, how it is
 key is used, since one blocks its value for ever; instead the ledger notes until when a requested run may start.
 """
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,21 +26,12 @@ from pipeline.flow.recovering import recover
 from pipeline.flow.sweeping import recover_senders
 from pipeline.flow.watching import take_events, watch
 from pipeline.flow.workspace import Workspace
-from pipeline.jobs import (
-    categories_job,
-    collect_job,
-    holders_job,
-    ingest_job,
-    plan_job,
-    recurrence_job,
-    submit_job,
-    warehouse_job,
-)
+from pipeline.jobs import collect_job, holders_job, ingest_job, plan_job, submit_job, warehouse_job
 from pipeline.ledger import batches as ledger_batches
-from pipeline.ledger import category_sets, claims, holders, manifest, outcomes, recurrence
+from pipeline.ledger import claims, holders, manifest, outcomes
 from pipeline.ledger import inbox as inbox_events
 from pipeline.ledger.due import is_due
-from pipeline.ledger.states import OPEN_STATES, State
+from pipeline.ledger.states import State
 from pipeline.partitions import (
     BATCHES,
     ensure_partitions,
@@ -51,6 +41,7 @@ from pipeline.partitions import (
     settled_metadata,
     submission_metadata,
 )
+from pipeline.refresh_sensor import refreshes
 from pipeline.resources import Enrich
 from pipeline.runs import RANGE_END, RANGE_START, is_under_way, reap_dead_runs, to_start
 
@@ -276,41 +267,4 @@ def publication_may_be_asked_for(ws: Workspace) -> bool:
     return publication_is_due(ws) and is_due(asked_until, ws.ledger.now(), ws.ledger.longest.dispatch)
 
 
-_REFRESH_GAPS = {recurrence_job.name: 120.0, categories_job.name: 3_600.0}
-"""Seconds between two requests: one that fails at once, say for a set that the API does not have, is not asked for in
-each tick."""
-
-
-@dg.sensor(
-    jobs=[recurrence_job, categories_job],
-    minimum_interval_seconds=30,
-    default_status=_RUNNING,
-    description=(
-        "Asks what recurs once everything is landed, since the API computes it over whole histories; while batches are"
-        " under way the schedule does it hourly. Fetches the categories if today's are not there."
-    ),
-)
-def refreshes(context: dg.SensorEvaluationContext, enrich: Enrich) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    asked: dict[str, float] = json.loads(context.cursor or "{}")
-    now = time.time()
-    with enrich.workspace() as ws:
-        due = [name for name in refreshes_due(ws) if abs(now - asked.get(name, 0)) >= _REFRESH_GAPS[name]]
-    jobs = [name for name in due if not is_under_way(context.instance, name)]
-    context.update_cursor(json.dumps(asked | dict.fromkeys(jobs, now)))
-    yield from (dg.RunRequest(job_name=name) for name in jobs)
-    if not jobs:
-        yield dg.SkipReason("nothing has changed, or something is still under way")
-
-
-def refreshes_due(ws: Workspace) -> list[str]:
-    """Jobs that would bring what is asked besides enrichment up to date; none before anything was landed."""
-    if not may_call(ws) or ledger_batches.in_states(ws.ledger, *OPEN_STATES):
-        return []
-    jobs = [recurrence_job.name] if recurrence.is_wanted(ws.ledger) else []
-    landed = ledger_batches.counts_by_state(ws.ledger).get(State.LANDED)
-    if landed and category_sets.missing_on(ws.ledger, ws.ledger.now().date()):
-        jobs.append(categories_job.name)
-    return jobs
-
-
-SENSORS = [inbox, submissions, completions, publications, refreshes, alerts]
+SENSORS = [inbox, submissions, completions, refreshes, publications, alerts]

@@ -13,7 +13,7 @@ from pipeline.jobs import recurrence_schedule
 from pipeline.lake.warehouse import query
 from pipeline.ledger import recurrence
 from pipeline.one_shot import OneShot
-from pipeline.sensors import refreshes
+from pipeline.refresh_sensor import refreshes
 
 CALL = "POST /v3/account_holders/{id}/recurring_groups"
 
