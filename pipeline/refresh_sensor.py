@@ -29,6 +29,7 @@ each tick."""
     ),
 )
 def refreshes(context: dg.SensorEvaluationContext, enrich: Enrich) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """One look at the ledger; the cursor has when each job was asked for last."""
     asked: dict[str, float] = json.loads(context.cursor or "{}")
     now = time.time()
     with enrich.workspace() as ws:
