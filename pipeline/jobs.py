@@ -6,9 +6,9 @@ import dagster as dg
 
 from pipeline.flow.choosing import may_call
 from pipeline.flow.inbox import settled_files
+from pipeline.flow.recurrence import is_wanted
 from pipeline.flow.retention import forget_events, remove_replaced
 from pipeline.flow.sweeping import sweep
-from pipeline.ledger import recurrence
 from pipeline.partitions import LANDED_ASSETS
 from pipeline.resources import Enrich
 from pipeline.retiring import retire
@@ -169,7 +169,7 @@ health_schedule = dg.ScheduleDefinition(
 )
 def recurrence_schedule(context: dg.ScheduleEvaluationContext, enrich: Enrich) -> dg.RunRequest | dg.SkipReason:
     with enrich.workspace() as ws:
-        wanted = may_call(ws) and recurrence.is_wanted(ws.ledger)
+        wanted = may_call(ws) and is_wanted(ws)
     if not wanted:
         return dg.SkipReason("no history has grown since it was asked about")
     if is_under_way(context.instance, recurrence_job.name):

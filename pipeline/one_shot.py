@@ -23,6 +23,7 @@ from pipeline.errors import EnrichError
 from pipeline.flow.late import find_late
 from pipeline.flow.publishing import publication_is_due, publish_warehouse
 from pipeline.flow.workspace import Workspace
+from pipeline.jobs import categories_job, recurrence_job
 from pipeline.ledger import batches, circuit, recurrence, sending
 from pipeline.ledger.states import OPEN_STATES, State
 from pipeline.process import this_process
@@ -46,7 +47,9 @@ DISPATCH_SECONDS = 5.0
 could note nothing more, waited them out."""
 
 REFRESH_SECONDS = 60.0
-"""How long a run asks what recurs: of 300 holders at half the documented rate."""
+"""How long `enrich run` asks what recurs: of 300 holders at half the documented rate."""
+_REFRESH_TURN_SECONDS = 5.0
+"""Of each Dagster run of that, so that the bar moves."""
 
 
 @dataclass(slots=True)
@@ -96,7 +99,7 @@ class OneShot:
                 while self._turn(ws):
                     on_turn(ws)
                     time.sleep(_TURN_SECONDS)
-                self._refresh(ws)
+                self._refresh(ws, on_turn)
             finally:
                 self._publish(ws)
             on_turn(ws)
@@ -132,15 +135,20 @@ class OneShot:
                 return None  # that passes by waiting: a probe is sent by itself
             return sending.obstacle(conn, ws.limits, rows, now=ws.ledger.now(), run_id=self._session)
 
-    def _refresh(self, ws: Workspace) -> None:
+    def _refresh(self, ws: Workspace, on_turn: Callable[[Workspace], None]) -> None:
         """What recurs, and the categories: for a minute at most, and not where nothing can be sent either."""
+        until = time.monotonic() + REFRESH_SECONDS
         if self.outcome.stopped_by is not None:
             return
-        for job in refreshes_due(ws):
-            config = {"recurrence_groups": {"config": {"seconds": REFRESH_SECONDS}}} if job == "recurrence" else {}
-            self._run(job, run_config={"ops": config})
+        if categories_job.name in refreshes_due(ws):
+            self._run(categories_job.name)
+        config = {"ops": {"recurrence_groups": {"config": {"seconds": _REFRESH_TURN_SECONDS}}}}
+        while recurrence_job.name in refreshes_due(ws) and time.monotonic() < until:
+            if not self._run(recurrence_job.name, run_config=config):
+                break
+            on_turn(ws)
         left = recurrence.counts(ws.ledger).due
-        if left:
+        if left and ws.settings.recurrence == "auto":
             self._note(f"what recurs is not known yet of {left} account holders; the next run goes on, or the daemon")
 
     def _look_for_late(self, ws: Workspace) -> None:

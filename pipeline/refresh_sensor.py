@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import dagster as dg
 
 from pipeline.flow.choosing import may_call
+from pipeline.flow.recurrence import is_wanted
 from pipeline.flow.workspace import Workspace
 from pipeline.jobs import categories_job, recurrence_job
-from pipeline.ledger import batches, category_sets, recurrence
+from pipeline.ledger import batches, category_sets
 from pipeline.ledger.states import OPEN_STATES, State
 from pipeline.resources import Enrich
 from pipeline.runs import is_under_way
@@ -45,7 +46,7 @@ def refreshes_due(ws: Workspace) -> list[str]:
     """Jobs that would bring what is asked besides enrichment up to date; none before anything was landed."""
     if not may_call(ws) or batches.in_states(ws.ledger, *OPEN_STATES):
         return []
-    jobs = [recurrence_job.name] if recurrence.is_wanted(ws.ledger) else []
+    jobs = [recurrence_job.name] if is_wanted(ws) else []
     landed = batches.counts_by_state(ws.ledger).get(State.LANDED)
     if landed and category_sets.missing_on(ws.ledger, ws.ledger.now().date()):
         jobs.append(categories_job.name)

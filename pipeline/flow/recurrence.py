@@ -106,6 +106,11 @@ def note_histories(ws: Workspace) -> int:
         return recurrence.note_histories(conn, newest, revision=revision, now=ws.ledger.now())
 
 
+def is_wanted(ws: Workspace) -> bool:
+    """Whether a refresh would find something to do, and is not switched off."""
+    return ws.settings.recurrence == "auto" and recurrence.is_wanted(ws.ledger)
+
+
 def refresh(
     ws: Workspace,
     client: ApiClient,

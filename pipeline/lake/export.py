@@ -237,8 +237,7 @@ def _put(temporary: Path, final: Path, *, force: bool) -> None:
         if force:
             temporary.replace(final)
         else:
-            os.link(temporary, final)  # unlike a rename it refuses a file that has come meanwhile
-            temporary.unlink()
+            _link(temporary, final)
     elif final.exists() and any(final.iterdir()):
         aside = temporary.with_name(f"{temporary.name}.old")
         final.rename(aside)
@@ -246,3 +245,17 @@ def _put(temporary: Path, final: Path, *, force: bool) -> None:
     else:
         temporary.rename(final)
     fsync(final.parent)
+
+
+def _link(temporary: Path, final: Path) -> None:
+    """Name a file without replacing one that has come meanwhile; where there are no links, by a look and a rename."""
+    try:
+        os.link(temporary, final)
+    except FileExistsError:
+        raise
+    except OSError:  # exFAT, and other disks that one carries to a colleague
+        if os.path.lexists(final):
+            raise
+        temporary.rename(final)
+    else:
+        temporary.unlink()

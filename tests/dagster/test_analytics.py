@@ -76,6 +76,18 @@ def test_the_sensor_asks_once_all_has_landed_and_no_more_when_it_is_known(projec
     assert query(project.ws.home, sql).rows == [(3,)]
 
 
+def test_what_recurs_is_not_asked_for_where_it_is_switched_off(project_for, bank_file):
+    project = project_for(recurrence="never")
+    land(project, bank_file(10))
+    assert ask(project, {}) == ["categories"]
+    assert (
+        "no history"
+        in recurrence_schedule(
+            dg.build_schedule_context(instance=project.instance), enrich=project.resource
+        ).skip_message
+    )
+
+
 def test_the_schedule_does_not_wait_for_what_is_under_way(project_for, bank_file):
     project = project_for()
 

@@ -15,9 +15,13 @@ from sqlalchemy import select
 from pipeline.api.errors import Forbidden, Unavailable
 from pipeline.crashpoints import REFRESH_POINTS
 from pipeline.flow import recurrence as flow
+from pipeline.flow.backing_up import backup
+from pipeline.flow.category_sets import fetch_category_sets
 from pipeline.flow.publishing import publish_warehouse
 from pipeline.flow.rebuilding import rebuild
 from pipeline.flow.recurrence import note_histories, refresh
+from pipeline.flow.restoring import restore
+from pipeline.flow.workspace import open_workspace
 from pipeline.lake.warehouse import query
 from pipeline.ledger import manifest, recurrence, schema
 from pipeline.ledger.db import utc_now
@@ -315,3 +319,25 @@ with resource.workspace() as ws, resource.client(ws) as client:
     assert recurrence.counts(ws.ledger) == recurrence.Counts(holders=2, due=0, failing=0, unreadable=0)
     assert shown(steps, "SELECT count(*), count(DISTINCT group_id) FROM recurrence_groups") == [(4, 4)]
     assert not rebuild(ws).differs
+
+
+@pytest.mark.sqlite
+def test_a_backup_brings_back_what_recurs_and_the_categories(steps, tmp_path, settings_for):
+    fetch_category_sets(steps.ws, steps.client)
+    refresh(steps.ws, steps.client)
+    everything = "SELECT * EXCLUDE extra FROM recurrence_groups ORDER BY ALL"
+    before = shown(steps, everything), shown(steps, "FROM category_sets ORDER BY ALL")
+    backup(steps.ws, tmp_path / "backup")
+    settings = settings_for("other", base_url=steps.ws.settings.url)
+    restore(tmp_path / "backup", settings, replace=False)
+    ws = open_workspace(settings)
+    try:
+        assert publish_warehouse(ws).violations == []
+        assert (
+            query(ws.home, everything).rows,
+            query(ws.home, "FROM category_sets ORDER BY ALL").rows,
+        ) == before
+        assert not rebuild(ws).differs
+        assert not recurrence.is_wanted(ws.ledger)
+    finally:
+        ws.ledger.close()

@@ -150,6 +150,8 @@ def test_the_sensors_runs_and_partitions_are_in_the_instance(small):
             "account_holder_sync",
             "submit",
             "collect",
+            "recurrence",
+            "categories",
             "publish",
         }
         assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
