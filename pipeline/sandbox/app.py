@@ -26,6 +26,7 @@ from pipeline.sandbox.faults.documents import damage
 from pipeline.sandbox.faults.engine import Faults
 from pipeline.sandbox.faults.rules import AnswerRule, DocumentRule, Skew
 from pipeline.sandbox.faults.wire import FaultyAnswer
+from pipeline.sandbox.keys import places
 from pipeline.sandbox.life import SECOND
 from pipeline.sandbox.limits import CallRates
 from pipeline.sandbox.routes import OPEN, V3, Operation
@@ -47,11 +48,12 @@ MAX_BODY = 64 * 1024 * 1024
 
 def build_app(config: SandboxConfig) -> ASGIApp:
     """The application over `config.state`, whose tables are created if need be; raises `SandboxError`."""
+    keys = places(config)
     store = Store(config.state)
     faults = Faults(store, config.seed)
     if config.fault_plan is not None:
         faults.take_file(config.fault_plan)
-    sandbox = Sandbox(config, store, CallRates(config), faults)
+    sandbox = Sandbox(config, store, CallRates(config), faults, keys)
     routes = [_v3_route(sandbox, path, operations) for path, operations in V3]
     for path, handlers in OPEN:
         routes.append(Route(path, _open_endpoint(sandbox, path, handlers), methods=list(handlers)))

@@ -48,7 +48,10 @@ def read(call: Call) -> Response:
 
 
 def resolve(call: Call) -> Response:
-    """POST /v3/entities/resolve: by name, which costs a credit, or by website; 400 for both, neither, or no entity."""
+    """POST /v3/entities/resolve: by name, which costs a credit, or by website; 400 for both, neither, or no entity.
+
+    The credit is taken from bucket and balance; the books list the charges of items only.
+    """
     given = _given(call.body)
     name, website = given["name"], given["website"]
     if (name is None) == (website is None):

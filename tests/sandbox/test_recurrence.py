@@ -118,6 +118,13 @@ def test_one_offs_stay_out():
     assert found([*history, gift, same_day]) == [("monthly", ids(history))]
 
 
+def test_one_offs_of_one_day_at_the_same_price_stay_out():
+    history = months("t", 1, [17.99] * 5)
+    twins = [pay("u1", "2023-05-01"), pay("u2", "2023-05-01"), pay("u3", "2023-05-01")]
+    ((periodicity, members),) = found([*history, *twins])
+    assert (periodicity, len(members)) == ("monthly", 5)
+
+
 def test_a_subscription_shows_among_many_purchases():
     chance = random.Random(3)
     bought = [
@@ -165,6 +172,15 @@ def test_too_few_or_too_odd_is_no_group(history):
 
 def test_three_payments_of_very_different_amounts_are_chance():
     assert recurring_groups(months("t", 1, [4.0, 90.0, 31.0])) == []
+
+
+def test_few_payments_that_differ_must_keep_time():
+    """Three visits to a restaurant are no subscription, three bills of an energy supplier are."""
+    bills = [pay("a", "2024-01-05", 80.0), pay("b", "2024-02-05", 95.0), pay("c", "2024-03-06", 110.0)]
+    assert found(bills) == [("monthly", ["a", "b", "c"])]
+    assert recurring_groups([*bills, pay("d", "2024-03-19", 100.0)]) == []
+    visits = [pay("a", "2024-01-05", 20.0), pay("b", "2024-02-01", 31.0), pay("c", "2024-03-07", 26.0)]
+    assert recurring_groups(visits) == []
 
 
 def test_irregular_shopping_is_no_group():

@@ -1,7 +1,9 @@
 """Known merchants: which one a line names.
 
 Belongs here: reading `merchants.csv` (written by hand) and choosing among several hits. An alias that starts with =
-is an everyday word (Target, Next, Boots): it counts only where the whole name is that word.
+is an everyday word (Target, Next, Boots): it counts only where the whole name is that word. Flags: `platform` others
+sell through it, `broker` keeps the holder's own money or assets, `bank` lends and keeps money, `payroll` pays the wages
+of other companies, `benefits` pays benefits. `countries`: where it trades, empty for everywhere.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,7 +36,7 @@ class Period(NamedTuple):
     days: float
     slack: float
     least: int
-    direct: float = 0.5
+    direct: float = 0.6
     """Share of the gaps that must be one period long, with none missed."""
 
 
@@ -58,8 +59,9 @@ _STEPS = (1, 2, 3)
 _COVER = 0.75
 """Share of the payments that a series has to explain: enough chains go through any busy shop by chance."""
 _INTERLEAVED, _COVER_TOGETHER = 3, 0.9
-_FEW, _FEW_DIFFER = 5, 2.0
-"""Fewer than five payments are no series if their amounts differ by more than a factor of two."""
+_FEW, _DIFFER, _FEW_DIFFER = 5, 1.1, 2.0
+"""Fewer than five payments are no series if their amounts differ by more than a factor of two. If they differ at all,
+they must be all there are, and keep time: three visits to one restaurant are easily a month apart."""
 _CONTINUES = 1.5
 """Factor by which a price may change within a series that was found by its price."""
 
@@ -97,9 +99,11 @@ def of_about_one_amount(payments: Sequence[Payment], ratio: float) -> list[Serie
 
 
 def of_one_period(payments: Sequence[Payment]) -> Series | None:
-    """The one series that explains most of these payments, or None."""
-    fits = [_chain(payments, period) for period in _candidates(payments) if _reaches(payments, period, 1)]
-    found = [one for one in fits if one is not None and len(one.members) >= _COVER * len(payments)]
+    """The one series that explains most of these payments, or None. Many payments of one day count as two."""
+    by_day = Counter(one.date for one in payments)
+    count = sum(min(many, 2) for many in by_day.values())
+    fits = [_chain(payments, period) for period in _candidates(payments) if _reaches(payments, period, count)]
+    found = [one for one in fits if one is not None and _explains(one, count)]
     return min(found, key=lambda one: (-len(one.members), _misfit(one)), default=None)
 
 
@@ -140,7 +144,7 @@ def _interleaved(payments: Sequence[Payment]) -> list[Series]:
     found: list[Series] = []
     rest = list(payments)
     for _ in range(_INTERLEAVED):
-        chains = [_chain(rest, period) for period in _LONG if _reaches(payments, period, _INTERLEAVED)]
+        chains = [_chain(rest, period) for period in _LONG if _reaches(payments, period, len(payments) / _INTERLEAVED)]
         strict = [one for one in chains if one and _keeps_time(one) and len(one.members) > one.period.least]
         best = min(strict, key=lambda one: (-len(one.members), _misfit(one)), default=None)
         if best is None:
@@ -161,12 +165,12 @@ def _candidates(payments: Sequence[Payment]) -> list[Period]:
     return [*PERIODS, Period("other", usual, usual // 10, 4, _COVER)]
 
 
-def _reaches(payments: Sequence[Payment], period: Period, chains: int) -> bool:
-    """Whether so many chains can be long enough at all. Spares busy shops the search."""
+def _reaches(payments: Sequence[Payment], period: Period, count: float) -> bool:
+    """Whether a chain can explain so many payments at all. Spares busy shops the search."""
     if len(payments) < period.least:
         return False
     span = payments[-1].date.toordinal() - payments[0].date.toordinal()
-    return chains * (span / (period.days - period.slack) + 1) >= _COVER * len(payments)
+    return span / (period.days - period.slack) + 1 >= _COVER * count
 
 
 def _chain(payments: Sequence[Payment], period: Period) -> Series | None:
@@ -210,15 +214,30 @@ def _counts(series: Series) -> bool:
     return len(members) >= _FEW or max(amounts) <= _FEW_DIFFER * min(amounts)
 
 
-def _keeps_time(series: Series) -> bool:
+def _keeps_time(series: Series, share: float = 1.0) -> bool:
     """Whether it keeps one beat from end to end, and does not wander as chains through chance dates do."""
     days = [one.date.toordinal() - series.members[0].date.toordinal() for one in series.members]
+    steps = _steps(series)
+    beat = days[-1] / steps[-1]
+    off = [day - step * beat for day, step in zip(days, steps, strict=True)]
+    return max(off) - min(off) <= series.period.slack * share + 1
+
+
+def _explains(series: Series, count: int) -> bool:
+    """Whether it is enough of so many payments."""
+    amounts = [one.amount for one in series.members]
+    if len(amounts) < _FEW and max(amounts) > _DIFFER * min(amounts):
+        # At half the slack, and with none missed.
+        return len(amounts) == count and _keeps_time(series, 0.5) and _steps(series)[-1] == count - 1
+    return len(amounts) >= _COVER * count
+
+
+def _steps(series: Series) -> list[int]:
+    """How many periods after the first payment each of them is."""
     steps = [0]
     for gap in series.gaps():
         steps.append(steps[-1] + max(1, round(gap / series.period.days)))
-    beat = days[-1] / steps[-1]
-    off = [day - step * beat for day, step in zip(days, steps, strict=True)]
-    return max(off) - min(off) <= series.period.slack + 1
+    return steps
 
 
 def _misfit(series: Series) -> float:

@@ -25,6 +25,8 @@ def current(con: sqlite3.Connection, owner: int, identity: str) -> CategorySet |
 
 def of_holder(con: sqlite3.Connection, owner: int, holder_type: str, category_id: str | None) -> int | None:
     """Number of the own set for a holder; None: the default of its type, as for a `category_id` that names no set."""
+    if con.execute("SELECT 1 FROM category_sets WHERE owner = ? LIMIT 1", (owner,)).fetchone() is None:
+        return None
     named = None if category_id is None else _current_seq(con, owner, category_id)
     return _current_seq(con, owner, holder_type) if named is None else named
 
