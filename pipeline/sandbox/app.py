@@ -75,8 +75,10 @@ def _v3_route(sandbox: Sandbox, path: str, operations: dict[str, Operation]) -> 
             return Response(status_code=400)
         return await run_in_threadpool(_Serving(sandbox, label, operations, request, body).answer)
 
+    route = Route(path, endpoint)
     # Every method comes here, so that a wrong one is counted and answered like any other request.
-    return Route(path, endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    route.methods = None
+    return route
 
 
 @dataclass(slots=True)
@@ -132,7 +134,8 @@ class _Serving:
         if len(self.body) > MAX_BODY:
             raise ApiError(413, "Request body too large")
         skew = round(self.skew * SECOND)
-        call = Call(sandbox, owner, request.path_params, request.query_params, self.body, self.visit, skew)
+        kind = request.headers.get("content-type", "")
+        call = Call(sandbox, owner, request.path_params, request.query_params, self.body, self.visit, skew, kind)
         return operation.handler(call)
 
 

@@ -38,7 +38,7 @@ def create(call: Call) -> Response:
 def list_(call: Call) -> Response:
     """GET /v3/batches, newest first, by status and time of creation."""
     part = window(call, DEFAULT_LIMIT)
-    status = call.query.get("status") or None
+    status = call.query.get("status")
     if status not in (None, *_STATUSES):
         raise invalid(problem(["query", "status"], "enum", "Input should be 'processing', 'completed' or 'error'"))
     now = now_us()

@@ -52,6 +52,7 @@ class Call:
     """The call as the faults see it; None when there is no fault plan."""
     skew: int = 0
     """Microseconds that the server's clock is off by, for this call."""
+    content_type: str = ""
 
     @property
     def store(self) -> Store:

@@ -8,7 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.sandbox import admin, batches, categories, entities, holders, recurring, rules, transactions, webhooks
+from pipeline.sandbox import (
+    admin,
+    bank_statements,
+    batches,
+    categories,
+    entities,
+    holders,
+    openapi,
+    recurring,
+    reports,
+    rules,
+    transactions,
+    webhooks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,10 +93,36 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
     ("/v3/rules/{id}", {"PATCH": Operation(rules.change, "rules"), "DELETE": Operation(rules.delete, "rules")}),
     ("/v3/entities/resolve", {"POST": Operation(entities.resolve, "entities")}),
     ("/v3/entities/{id}", {"GET": Operation(entities.read, "entities")}),
+    (
+        "/v3/reports",
+        {"POST": Operation(reports.create, "reports"), "GET": Operation(reports.list_, "reports")},
+    ),
+    (
+        "/v3/reports/{id}",
+        {"GET": Operation(reports.read, "reports"), "DELETE": Operation(reports.delete, "reports")},
+    ),
+    (
+        "/v3/bank_statements",
+        {
+            "POST": Operation(bank_statements.create, "bank_statements"),
+            "GET": Operation(bank_statements.list_, "bank_statements"),
+        },
+    ),
+    (
+        "/v3/bank_statements/{id}",
+        {
+            "GET": Operation(bank_statements.read, "bank_statements"),
+            "DELETE": Operation(bank_statements.delete, "bank_statements"),
+        },
+    ),
+    ("/v3/bank_statements/{id}/results", {"GET": Operation(bank_statements.results, "bank_statements")}),
+    ("/v3/bank_statements/{id}/verify", {"POST": Operation(bank_statements.verify, "bank_statements")}),
 )
 
 OPEN: tuple[tuple[str, dict[str, Callable[[Call], Response]]], ...] = (
     ("/health", {"GET": admin.health}),
+    ("/openapi.json", {"GET": openapi.read}),
+    ("/sandbox/openapi.json", {"GET": openapi.read_own}),
     ("/sandbox/info", {"GET": admin.info}),
     ("/sandbox/books", {"GET": admin.summary}),
     ("/sandbox/books/batches", {"GET": admin.batches}),

@@ -93,7 +93,19 @@ CREATE INDEX rulesets_of ON rulesets (owner, seq);
 CREATE TABLE entities (owner INTEGER NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, id))
     WITHOUT ROWID;
 """
-_STEPS = (_FIRST, _FAULTS, _WEBHOOKS, _PERSONAL)
+# Reports and bank statements: as with batches, what becomes of them and when is decided when they are taken in. `about`
+# is the id of what an event tells of if that is no batch; such events have numbers below zero, which no batch has.
+_DOCUMENTS = """
+CREATE TABLE reports (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner INTEGER NOT NULL,
+    transaction_id TEXT NOT NULL, description TEXT NOT NULL, fields TEXT NOT NULL, created_at INTEGER NOT NULL,
+    pending_at INTEGER NOT NULL, decided_at INTEGER NOT NULL, outcome TEXT NOT NULL);
+CREATE TABLE bank_statements (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner INTEGER NOT NULL,
+    name TEXT, pages INTEGER NOT NULL, size INTEGER NOT NULL, created_at INTEGER NOT NULL, finish_at INTEGER NOT NULL,
+    error TEXT, overview BLOB, results BLOB);
+ALTER TABLE events ADD COLUMN about TEXT;
+CREATE INDEX events_about ON events (about) WHERE about IS NOT NULL;
+"""
+_STEPS = (_FIRST, _FAULTS, _WEBHOOKS, _PERSONAL, _DOCUMENTS)
 """A state file of version n has had the first n steps; the others are taken when it is opened."""
 SCHEMA_VERSION = len(_STEPS)
 

@@ -31,7 +31,7 @@ def create(call: Call) -> Response:
 
 def read(call: Call) -> Response:
     """GET /v3/transactions/{id}: the latest version that has been processed."""
-    found, position = _latest(call, call.path["id"], now_us())
+    found, position = latest(call, call.path["id"], now_us())
     sql = f"SELECT {PARTS} FROM items WHERE seq = ? AND position = ?"  # noqa: S608
     row = call.store.connection().execute(sql, (found.seq, position)).fetchone()
     return answer(transaction(row, found.made, _lens(call, found)))
@@ -44,7 +44,7 @@ def assign(call: Call) -> Response:
     """
     holder = validation.assignment(call.body)
     with call.store.write() as con:
-        found, position = _latest(call, call.path["id"], now_us())
+        found, position = latest(call, call.path["id"], now_us())
         kind, category_set = holder_now(con, call.owner, holder)
         if kind == UNKNOWN_HOLDER:
             raise not_found("Account holder")
@@ -62,7 +62,7 @@ def assign(call: Call) -> Response:
 def delete(call: Call) -> Response:
     """DELETE /v3/transactions/{id}: 204; what it cost stays in the books."""
     with call.store.write() as con:
-        found, position = _latest(call, call.path["id"], now_us())
+        found, position = latest(call, call.path["id"], now_us())
         con.execute(
             "UPDATE items SET gone = 1 WHERE owner = ? AND id = ? AND (seq, position) <= (?, ?)",
             (call.owner, call.path["id"], found.seq, position),
@@ -114,7 +114,7 @@ def _lens(call: Call, found: Submission) -> Lens:
     return Lens(call.store, found.owner, found.ruleset)
 
 
-def _latest(call: Call, identity: str, now: int) -> tuple[Submission, int]:
+def latest(call: Call, identity: str, now: int) -> tuple[Submission, int]:
     """Submission and position of the version that counts; raises 404."""
     sql = (
         f"SELECT i.position, i.gone, {', '.join('s.' + name for name in Submission._fields)}"  # noqa: S608

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ from ntropy_sdk.async_.sdk import AsyncSDK
 from pipeline.sandbox.books import Books
 from pipeline.sandbox.config import SandboxConfig
 from pipeline.sandbox.process import SandboxProcess
+
+# Under importmode=importlib a folder of tests is no package, and its helper modules are not found by themselves.
+sys.path.insert(0, str(Path(__file__).parent))
 
 SendItems = Callable[..., httpx.Response]
 

@@ -39,8 +39,8 @@ def _back_to_the_first_version(path):
         ("owners", "organization"),
     ):
         con.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-    personal = ("category_sets", "rulesets", "entities")
-    for table in ("fault_plan", "fault_counts", "fault_log", "webhooks", "events", "deliveries", *personal):
+    later = ("category_sets", "rulesets", "entities", "reports", "bank_statements")
+    for table in ("fault_plan", "fault_counts", "fault_log", "webhooks", "events", "deliveries", *later):
         con.execute(f"DROP TABLE {table}")
     con.execute("PRAGMA user_version = 1")
     con.close()

@@ -9,44 +9,91 @@ from __future__ import annotations
 import re
 
 _BOILERPLATE = re.compile(
-    r"VD[PC]-(?=[A-Z])|(?:"
-    r"\d{4} \d\d[A-Z]{3}\d\d (?:CD|D|C)|POSC?\d\d[A-Z]{3}|"
+    r"VD[PC]-(?=[A-Z])|\)\)\) ?|(?:SVWZ|ABWA|ABWE)\+|(?:"
+    r"\d{4} \d\d[A-Z]{3}\d\d ?,?(?: (?:CD|D|C)\b)? ?,?|POSC?\d\d[A-Z]{3}|"
     r"(?:RECURRING )?(?:PAYMENT|PURCHASE)(?: WITH CASH ?BACK)? AUTHORI[SZ]ED ON \d\d[/-]\d\d(?:[/-]\d+)?|"
-    r"(?:POS|EFTPOS)(?: (?:PURCHASE|DEBIT|PAYMENT|TRANSACTION|REFUND|SIGNATURE|PIN|WITHDRAWAL|CREDIT))*|"
-    r"CHECK ?CARD(?: PURCHASE)?(?: \d{4})?|"
-    r"(?:VISA |MASTERCARD |MAESTRO )?(?:DEBIT|CREDIT) CARD(?: (?:PURCHASE|PAYMENT|TRANSACTION|DEBIT))*(?: (?:TO|AT))?|"
-    r"(?:VISA|MASTERCARD|MAESTRO)(?: (?:DEBIT|CREDIT|PURCHASE|PAYMENT|CARD))*|"
-    r"DBT CRD(?: \d{4})?|CARD (?:PAYMENT|PURCHASE|TRANSACTION)(?: (?:TO|AT))?|CONTACTLESS(?: PAYMENT)?(?: TO)?|"
-    r"(?:ONLINE|INTERNET|WEB|MOBILE|ELECTRONIC|RECURRING) (?:PAYMENT|PURCHASE|PMT|DEBIT|WITHDRAWAL)(?: TO)?|RECURRING|"
+    r"(?:POS|EFTPOS)(?: (?:PURCHASE|DEBIT|DEB|PAYMENT|TRANSACTION|REFUND|SIGNATURE|PIN|WITHDRAWAL|CREDIT|PUR|"
+    r"TRANS))*|"
+    r"POS W/D|CHECK ?CARD(?: PURCHASE)?(?: \d{4})?|"
+    r"(?:VISA |MASTERCARD |MAESTRO |MC )?(?:DEBIT|CREDIT|DBT) ?(?:CARD|CRD)(?: (?:PURCHASE|PAYMENT|"
+    r"TRANSACTION|DEBIT|PURCH|REFUND))*(?: (?:TO|AT))?|"
+    r"VISA DEBITKARTE|(?:VISA|MASTERCARD|MAESTRO|BANCONTACT)(?: (?:DEBIT|CREDIT|PURCHASE|PAYMENT|CARD|PURCH|"
+    r"KOB|VAREKJOP))*|"
+    r"DBT (?:CRD|PURCHASE)(?: \d{4})?|CARD (?:PAYMENT|PURCHASE|TRANSACTION|SUBSCRIPTION)(?: (?:TO|AT))?|"
+    r"CONTACTLESS(?: PAYMENT)?(?: TO)?|"
+    r"(?:ONLINE|INTERNET|WEB|MOBILE|ELECTRONIC|RECURRING|EXTERNAL|"
+    r"PREAUTHORIZED) (?:AUTHORI[SZ]ED )?(?:PAYMENT|PURCHASE|PMT|DEBIT|WITHDRAWAL|DEPOSIT|WD|CREDIT|"
+    r"BILL PAYMENT)(?: TO| FROM)?|"
+    r"RECURRING|INSTALL?MENT|"
     r"DIRECT DEBIT(?: PAYMENT)?(?: TO)?|D/D|DDR?(?= [A-Z])|STANDING ORDER(?: TO)?|S/O|STO(?= [A-Z])|DAUERAUFTRAG|"
-    r"BILL PAYMENT(?: (?:TO|VIA))?|"
-    r"BANK GIRO CREDIT|BGC|FASTER PAYMENTS?(?: RECEIPT)?(?: (?:TO|FROM))?|F[PT][IO]|"
-    r"ACH(?: (?:DEBIT|CREDIT|PMT|PAYMENT|WITHDRAWAL|DEPOSIT|HOLD|ELECTRONIC))*|EFT(?: (?:DEBIT|CREDIT|PAYMENT))?|"
-    r"PRE-?AUTHORI[SZ]ED (?:DEBIT|CREDIT|PAYMENT)|PENDING|PURCHASE(?: (?:AT|FROM|RETURN))?|WITHDRAWAL|DEPOSIT|"
+    r"BILL ?(?:PAYMENT|PAY|PMT)(?: (?:TO|VIA))?|VIS(?= [A-Z])|DEB(?= [A-Z])|"
+    r"BANK GIRO CREDIT|BGC|FASTER PAYMENTS?(?: RECEIPT)?(?: (?:TO|FROM))?|F[PT][IO]|FP|"
+    r"ACH(?: (?:DEBIT|CREDIT|PMT|PAYMENT|WITHDRAWAL|DEPOSIT|HOLD|ELECTRONIC|TRANSFER))*(?: (?:TO|FROM))?|"
+    r"EFT(?: (?:DEBIT|CREDIT|PAYMENT))?|"
+    r"PRE-?AUTHORI[SZ]ED (?:DEBIT|CREDIT|PAYMENT|PYMT)|PAP(?= [A-Z])|PENDING|PURCHASE(?: (?:AT|FROM|RETURN))?|"
+    r"WITHDRAWAL(?: (?:DEBIT CARD|POS|ACH|FROM))*|"
+    r"DEPOSIT(?: (?:ACH|FROM))*|ORIG CO NAME:|"
     r"DEBIT(?: PURCHASE)?|CREDIT(?= FROM)|INST XFER|"
-    r"KARTENZAHLUNG|GIROCARD|EC KARTE|SEPA[- ](?:BASIS)?LASTSCHRIFT|LASTSCHRIFT(?:EINZUG)?|SEPA DIRECT DEBIT|"
-    r"SEPA CREDIT TRANSFER|SEPA (?:INCASSO|OVERBOEKING|PERIODIEKE OVERB\.?)|GUTSCHRIFT|"
-    r"SEPA-?[UÜ]BERWEISUNG|[UÜ]BERWEISUNG|UEBERWEISUNG|"
-    r"PAIEMENT (?:PAR )?(?:CARTE|CB)|(?:ACHAT|AVOIR) CB|(?:FACTURE )?CARTE(?: DU)?|CB|PRLV(?: SEPA)?|PRELEVEMENT|"
-    r"VIR(?:EMENT)?(?: (?:SEPA|PERM|INST|RECU|VERS))*(?: /?DE)?|"
-    r"COMPRA(?: (?:EN|CON TARJETA|TARJ\. \d{4}X+))?|TRANSFERENCIA|ABONO|PAGO (?:EN|CON TARJETA)|ADEUDO|RECIBO|"
-    r"PAGAMENTO(?: POS)?|"
-    r"BETAALAUTOMAAT|BEA,?(?: BETAALPAS)?|INCASSO|KORTKOP|VAREKOB"
+    r"(?:DEVOLUCION|REFUND|RETOUR|RIMBORSO|RUCKERSTATTUNG|ERSTATTUNG|TERUGBETALING|REMBOURSEMENT|RETOURE|"
+    r"ZWROT)(?: (?:TARJ\.?|COMPRA|DE|FROM|RETOURE|RETOUR))*|"
+    r"KARTENZAHLUNG|KARTENVERFUGUNG|BEZAHLUNG KARTE|EINKAUF|GIROCARD|EC[ -]KARTE|"
+    r"SEPA[- ](?:BASIS)?LASTSCHRIFT|(?:SEPA )?(?:ERST|FOLGE|BASIS|FIRMEN)?-?LASTSCHRIFT(?:EINZUG)?|LSV|"
+    r"SEPA[- ](?:DIRECT DEBIT|DD)(?: TO)?|SEPA CREDIT TRANSFER|SEPA(?: (?:INCASSO|IDEAL|OVERBOEKING|ALGEMEEN|"
+    r"DOORLOPEND|PERIODIEKE OVERB\.?))*|GUTSCHRIFT|"
+    r"(?:SEPA-?|ONLINE-?|ECHTZEIT-?)?[UÜ]BERWEISUNG|(?:SEPA-?|ONLINE-?|ECHTZEIT-?)?UEBERWEISUNG|"
+    r"PAIEMENT (?:PAR )?(?:CARTE|CB|PSC|BANCONTACT|SANS CONTACT)|PAIEMENT(?: A)?|(?:ACHAT|AVOIR)(?: CB|"
+    r" BANCONTACT)?|(?:FACTURE )?CARTE(?: DU)?|CB|PRLV(?: SEPA)?|"
+    r"PRELEVEMENT(?: (?:EUROPEEN|SEPA|DE))*|DOMICILIATION(?: EUROPEENNE)?|"
+    r"VIR(?:EMENT)?(?: (?:SEPA|PERM|PERMANENT|INST|INSTANTANE|RECU|EMIS|VERS|EN FAVEUR DE))*(?: /?DE)?|"
+    r"COMPRA(?: (?:EN|CON TARJETA|TARJ\. \d{4}X+|TARJETA|INTERNET|ONLINE))*|(?:TRANSFERENCIA|"
+    r"TRANSF\.?)(?: (?:A FAVOR DE|INMEDIATA|RECIBIDA|EMITIDA|DE|A))*|ABONO|"
+    r"PAGO(?: (?:EN|CON TARJETA|MOVIL|TARJETA))+|ADEUDO(?: (?:DE|RECIBO))*|RECIBO(?: DE)?|CARGO(?: POR)?|"
+    r"(?:PAGAMENTO|PAG\.?|OPERAZIONE|ACQUISTO|PAGAMENTI)(?: (?:POS|CARTA|SERVICOS|CON CARTA|TRAMITE POS))*|"
+    r"ADDEBITO(?: (?:DIRETTO|SDD|SEPA|CORE))*|SDD|"
+    r"BONIFICO(?: (?:ISTANTANEO|SEPA|A FAVORE DI|VERSO|DA|IN USCITA|A VOSTRO FAVORE))*|"
+    r"DEBITO DIRETO|DEB\. DIR\.|TRF\.?(?: (?:P/|PARA|DE))*|"
+    r"BETAALAUTOMAAT|BEA,?(?: (?:BETAALPAS|APPLE PAY|GOOGLE PAY|NR:\S+))*|GEA,?(?: BETAALPAS)?|"
+    r"(?:EUROPESE )?(?:INCASSO|DOMICILIERING)|OVERSCHRIJVING|OVERBOEKING|BETALING(?: MET)?(?: BANCONTACT)?|"
+    r"AANKOOP(?: BANCONTACT)?|"
+    r"PLATNOSC KARTA|ZAKUP PRZY UZYCIU KARTY|TRANSAKCJA KARTA|PRZELEW(?: (?:DO|OD|WYCHODZACY|PRZYCHODZACY|"
+    r"WEWNETRZNY))*|ZAKUP|"
+    r"KORTKOP|KORTBETALNING|AUTOGIRO|VAREK[OJ]+[BP]|DANKORT[- ]?(?:KOB|NOTA)|DANKORT|BETALINGSSERVICE|BS|"
+    r"AVTALEGIRO|OVERFORING|OVERFORSEL|KORTTIOSTO|TILISIIRTO|LEVERANDORBETALING"
     r")(?![A-Z0-9*])[\s:,.*-]*"
 )
+_FIELD = re.compile(
+    r"(?:^|[\s/])(?:ORIG CO NAME:|NAAM:|/?NAME/|NAME:|ABWA\+|BENEFICIARIO:|BENEFICIAIRE:|EMPFANGER:|"
+    r"AUFTRAGGEBER:|PAYEE:|MERCHANT:|ORDENANTE:|"
+    r"CREDITEUR:|NOM:|INCASSANT NAAM:) ?(.+?)"
+    r"(?= ?(?:ORIG ID|CO ENTRY|DESC DATE|SEC:|IBAN|BIC\b|OMSCHRIJVING|MACHTIGING|KENMERK|/?REMI/|/[A-Z]{4}/|"
+    r"EREF|MREF|KREF|SVWZ|CRED\+|REF[ :.]|CONCEPTO|MOTIF|DATUM)|$)"
+)
+"""Formats that name their fields: American ACH, Dutch and French text, SWIFT's /NAME/."""
 _MASK = re.compile(
     r"(?:CARD |CRD |NR )?[X*]{2,}(?:[- ][X*]{2,})*[- ]?\d{2,4}\b|\bCARD (?:NO\.? |ENDING (?:IN )?)?\d{4}\b"
 )
 _JUNK = re.compile(
-    r"\bG\.CO/\S*|(?<=\s)(?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d\d/\d{4}|\d\d?:\d\d|"
+    r"\s(?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d\d/\d{4}|\d\d?:\d\d|"
     r"\d{1,2}[.-]\d{1,2}[.-](?:\d{2,4})?|\d{4}-\d\d-\d\d(?:T\S+)?)(?!\S)"
-    r"|(?<=\s)(?=[A-Z]*\d{6})[A-Z0-9]+$"
+    r"|\s(?=[A-Z]*\d{6})[A-Z0-9]+$"
 )
+_GOOGLE = re.compile(r"\bG\.CO/\S*")
+_BOUGHT = re.compile(
+    r"PAYPAL (?:EUROPE|\(EUROPE\)|PTE).*?(?:EINKAUF BEI|ACHAT CHEZ|COMPRA EN|AANKOOP BIJ|ACQUISTO PRESSO) (.+)$"
+)
+"""What PayPal's direct debits say of the shop, in the languages of the payer."""
+_DIGIT = re.compile(r"\d")
 _SLASHED_PLACE = re.compile(r"//([A-Z ]+)/[A-Z]{2}\b.*")
-_GLUED = re.compile(r"\b([A-Z]{3,})(\d{5,})\b")
+_GLUED = re.compile(r"(?<=[A-Z]{3})\d{5,}\b")
 _CARD_NUMBER = re.compile(r"(?:\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?) (?=[A-Z])")
 _TAIL = re.compile(
     r"[\s,;-]+(?:REF(?:ERENCE)?[ :#.]|ID[:#]|TRACE|AUTH(?: CODE)?[ :#]|CONF(?:IRMATION)?[ :#]|MANDATE[ :]|MREF|EREF|"
+    r"KREF|CRED\+|SVWZ\+|PURP\+|IBAN[ +:]|BIC[ +:]|DEBT\+|COAM|OAMT|ABWA|ABWE|CO ENTRY|ORIG ID|DESC DATE|SEC:|TRACE#|"
+    r"MANDAAT|MANDAT[ :]|MACHTIGING|OMSCHRIJVING|KENMERK|CREDITOR ID|CRED ID|INCASSANT|CONCEPTO|VOM \d|AM \d|"
+    r"DU \d\d|NUM\. |N\. ?TESSERA|"
+    r"CARTA [X*N\d]|KARTE \d|TARJ[. :]|FOLGE-?NR|KUNDENNR|KUNDENNUMMER|RECHNUNG(?:SNR)?|VERTRAG|RE-?NR|KD-?NR|"
+    r"FACTURE|FACTUUR|FACTURA|VORGANG|"
+    r"BETALINGSKENM|TERMINAL|TERM |CARD ENDING|FAKTURA|INVOICE|"
     r"PASVOLGNR|GIROCARD|CB\*|VIA IDEAL|PAS\d|TRANSACTIE|"
     r"/MOTIF|TARJETA|KFN \d|NR:|PPD ID|WEB ID|CCD ID|DES:|INDN:|CO ID|TXN |ON \d|BCC |IBAN|VALUE DATE|RATE \d)"
 )
@@ -54,8 +101,14 @@ _TAIL = re.compile(
 
 def strip_boilerplate(text: str) -> str:
     """Take off what the bank put around the name: kinds of payment, card masks, references."""
-    if "*" in text or "X" in text or "CARD" in text:
+    if "XX" in text or "**" in text or "X*" in text or "CARD" in text:
         text = _MASK.sub(" ", text).strip()
+    bought = _BOUGHT.match(text) if text.startswith("PAYPAL") else None
+    if bought:
+        return "PAYPAL *" + bought[1]
+    if ":" in text or "/" in text or "+" in text:
+        field = _FIELD.search(text)
+        text = field[1].strip() if field else text
     for _ in range(4):
         found = _BOILERPLATE.match(text)
         if found is None or found.end() == 0:
@@ -63,8 +116,11 @@ def strip_boilerplate(text: str) -> str:
         text = text[found.end() :]
         number = _CARD_NUMBER.match(text)
         text = text[number.end() :] if number else text
+    if "G.CO/" in text:
+        text = _GOOGLE.sub(" ", text)
     if "//" in text:
         text = _SLASHED_PLACE.sub(r" \1", text)
-    text = _JUNK.sub(" ", _GLUED.sub(r"\1 \2", text)).strip()
+    if _DIGIT.search(text):
+        text = _JUNK.sub(" ", _GLUED.sub(r" \g<0>", text)).strip()
     cut = _TAIL.search(text)
     return text[: cut.start()].strip() if cut and cut.start() > 0 else text.strip()

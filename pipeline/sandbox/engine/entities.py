@@ -7,9 +7,14 @@ real ones.
 
 from __future__ import annotations
 
+import functools
 import uuid
 from typing import Any, NamedTuple
 
+from pipeline.sandbox.engine import codes
+
+_REMEMBERED = 4_000
+"""Companies whose objects are kept, at about 1 KB each."""
 LOGO = "https://logos.ntropy.com/"
 
 
@@ -22,8 +27,12 @@ class Company(NamedTuple):
     parent: Company | None = None
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def entity(company: Company) -> dict[str, Any]:
-    """An Intermediary object. Phone, tax number and NAICS are premium fields, null by default."""
+    """An Intermediary object. Phone and tax number are premium fields, null here; NAICS follows from the first MCC.
+
+    The object is shared by all answers that name the company: treat it as read-only.
+    """
     parent = company.parent
     return {
         "id": _identity(company),
@@ -32,7 +41,7 @@ def entity(company: Company) -> dict[str, Any]:
         "logo": LOGO + company.website if company.website else None,
         "phone_number": None,
         "tax_number": None,
-        "naics2017": None,
+        "naics2017": codes.naics(company.mccs),
         "mccs": list(company.mccs),
         "parent": None
         if parent is None
@@ -47,10 +56,16 @@ def entity(company: Company) -> dict[str, Any]:
     }
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def counterparty(company: Company, type_: str = "organization") -> dict[str, Any]:
-    """A Counterparty object; `type_` is person or organization."""
+    """A Counterparty object; `type_` is person or organization. Shared as entities are."""
     return {**entity(company), "type": type_}
 
 
 def _identity(company: Company) -> str:
-    return str(uuid.uuid3(uuid.NAMESPACE_DNS, company.website or company.name.lower()))
+    return _uuid(company.website or company.name.lower())
+
+
+@functools.lru_cache(maxsize=20_000)
+def _uuid(name: str) -> str:
+    return str(uuid.uuid3(uuid.NAMESPACE_DNS, name))

@@ -1,14 +1,17 @@
-"""Dictionaries of phrases, found in a list of tokens on word borders.
+"""Tables beside this module, and phrases found in a list of tokens on word borders.
 
-Belongs here: the index that merchants, rules and places share. One dictionary look-up per token, and further ones
-only at a token that starts a known phrase: a hundred regular expressions would cost fifty times that.
+Belongs here: reading and searching that rules, places and trades share. One dictionary look-up per token, and further
+ones only at a token that starts a known phrase: a hundred regular expressions would cost fifty times that.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 from importlib.resources import files
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+import zstandard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,4 +58,11 @@ class Phrases(Generic[T]):
 def read_table(name: str) -> list[dict[str, str]]:
     """The rows of a CSV file beside this module."""
     text = files(__package__).joinpath(name).read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def read_packed(name: str) -> list[list[str]]:
+    """The rows of a compressed table in `data`, split at tabs."""
+    packed = files(__package__).joinpath("data", name).read_bytes()
+    text = zstandard.ZstdDecompressor().decompress(packed).decode()
+    return [line.split("\t") for line in text.splitlines()]

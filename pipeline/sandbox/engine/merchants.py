@@ -1,84 +1,202 @@
-"""Known merchants: which one a line names.
+"""Known merchants: two tables and their index.
 
-Belongs here: reading `merchants.csv` (written by hand) and choosing among several hits. An alias that starts with =
-is an everyday word (Target, Next, Boots): it counts only where the whole name is that word. Flags: `platform` others
-sell through it, `broker` keeps the holder's own money or assets, `bank` lends and keeps money, `payroll` pays the wages
-of other companies, `benefits` pays benefits. `countries`: where it trades, empty for everywhere.
+Belongs here: reading `merchants.csv` (written by hand) and `data/brands` (made by `build`), and what is asked about a
+merchant. An alias that starts with = is an everyday word (Target, Next, Boots): it counts only where the whole name is
+that word. Flags: `platform` others sell through it, `broker` keeps the holder's own money or assets, `bank` lends and
+keeps money, `payroll` pays the wages of other companies, `benefits` pays benefits. `countries`: where it trades, empty
+for everywhere.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from typing import TYPE_CHECKING, NamedTuple
+
+import ahocorasick
 
 from pipeline.sandbox.engine.entities import Company
-from pipeline.sandbox.engine.lookup import Phrases, read_table
-from pipeline.sandbox.engine.text import has_digit, normalise, tokens
+from pipeline.sandbox.engine.lookup import read_packed, read_table
+from pipeline.sandbox.engine.text import canonical, normalise, tokens
 from pipeline.sandbox.wordlist import word_set
 
-LAST_START = 4
-"""A name that starts later than the fifth token is more likely a street or a remark."""
-_GENERIC = word_set(
-    "LTD LIMITED PLC INC LLC CORP CO GMBH AG SA BV UK US USA STORE STORES ONLINE COM RETAIL SERVICES SERVICE MARKT"
-    " GROUP PAYMENT BILL MOBILE"
-)
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SHORTEST_SQUEEZED = 7
+"""Letters that a name needs to be found without its spaces."""
+BLOCK = 4
+"""First letters that names have to share to be compared letter by letter."""
+SHORTEST_ALIKE = 8
+"""Letters that a name needs to be found with one of them wrong."""
 
 
 class Merchant(NamedTuple):
-    """A row of `merchants.csv`."""
+    """A row of `merchants.csv` or of `data/brands`."""
 
     company: Company
     category: str
     business: str
     flags: frozenset[str]
+    countries: frozenset[str]
+    sites: tuple[str, ...] = ()
+    written: bool = True
 
 
-class Hit(NamedTuple):
-    """The merchant of a line, the platform that it was bought through, if any, and the tokens up to the name's end."""
+class Entry(NamedTuple):
+    """A name of a merchant."""
 
     merchant: Merchant
-    platform: Merchant | None
-    end: int
+    exact: bool
+    words: int
+    letters: int
+    main: bool
+    """Whether it is the merchant's first name."""
 
 
-def identify(line: list[str], kept: int) -> Hit | None:
-    """The merchant that the tokens name, or None; from token `kept` on stands a place."""
-    platform: Hit | None = None
-    for found in _INDEX.find(line):
-        merchant, exact = found.value
-        if found.start > LAST_START:
-            break
-        if exact and not _stands_alone(line[:kept], found.start, found.end):
-            continue
-        if "platform" not in merchant.flags:
-            return Hit(merchant, platform.merchant if platform else None, found.end)
-        platform = platform or Hit(merchant, None, found.end)
-    return platform
+class Index(NamedTuple):
+    """Both tables, to be searched in several ways."""
+
+    automaton: ahocorasick.Automaton
+    by_site: dict[str, Merchant]
+    by_key: dict[str, list[Entry]]
+    squeezed: dict[str, list[Entry]]
+    sorted_keys: list[str]
+    blocks: dict[str, list[str]]
 
 
 def by_website(website: str) -> Merchant | None:
     """The merchant of a website, or None."""
-    return _BY_WEBSITE.get(website)
+    return index().by_site.get(website)
 
 
-def _stands_alone(line: list[str], start: int, end: int) -> bool:
-    if start > 0:
-        return False
-    return end >= len(line) or has_digit(line[end]) or len(line[end]) == 1 or line[end] in _GENERIC
+def by_name(name: str) -> Merchant | None:
+    """The merchant of exactly this name, the ones written by hand first, or None."""
+    entries = index().by_key.get(" ".join(canonical(tokens(normalise(name)))[0]))
+    return entries[0].merchant if entries else None
 
 
-def _load() -> tuple[Phrases[tuple[Merchant, bool]], dict[str, Merchant]]:
-    index: Phrases[tuple[Merchant, bool]] = Phrases()
+def codes_at_home(merchant: Merchant, homes: Iterable[str]) -> tuple[int, ...]:
+    """The merchant's codes; those that Canadian banks gave it come first where it may be there."""
+    observed = _observed().get(merchant.company.name, ()) if "CA" in homes else ()
+    return tuple(dict.fromkeys((*observed, *merchant.company.mccs)))
+
+
+def at_home(merchant: Merchant, homes: Iterable[str]) -> Company:
+    """The merchant's company with the website of the country; none if it has only those of other countries.
+
+    What was written by hand stays, unless it ends like another country and the brand table has one for this country.
+    """
+    company = merchant.company._replace(mccs=codes_at_home(merchant, homes)) if "CA" in homes else merchant.company
+    if not merchant.sites:
+        return company
+    if merchant.written and (company.website or "").rpartition(".")[2] not in _NATIONAL:
+        return company
+    suffixes = [_SUFFIX.get(home, home.lower()) for home in homes]
+    for site in merchant.sites if len(suffixes) == 1 else ():
+        if any(site.endswith("." + suffix) for suffix in suffixes):
+            return company._replace(website=site)
+    if merchant.written:
+        return company
+    wide = next((site for site in merchant.sites if len(site.rpartition(".")[2]) > 2), None)  # noqa: PLR2004
+    if wide is None and (not suffixes or len(merchant.countries) == 1):
+        wide = merchant.sites[0]
+    return company._replace(website=wide)
+
+
+_SUFFIX = {"GB": "uk"}
+_NATIONAL = word_set("uk de fr nl es it at be ie ch pl pt se dk no fi au us")
+"""Endings of websites that are one country's."""
+
+
+@functools.cache
+def index() -> Index:
+    """Both tables, read once."""
+    by_key: dict[str, list[Entry]] = {}
     by_site: dict[str, Merchant] = {}
+    brands = list(_brands())
+    by_main: dict[str, list[Merchant]] = {}
+    for brand, _ in brands:
+        for site in brand.sites:
+            by_main.setdefault(site, []).append(brand)
+    for read_one, aliases in (*_written(by_main), *brands):
+        # A brand whose website is that of a row written by hand is the same company; the row knows it better.
+        twin = None if read_one.written or not read_one.sites else by_site.get(read_one.sites[0])
+        merchant = twin if twin is not None and _twins(twin, read_one) else read_one
+        for site in filter(None, (merchant.company.website, *merchant.sites)):
+            by_site.setdefault(site, merchant)
+        for order, alias in enumerate(aliases):
+            key = canonical(tokens(alias.removeprefix("=")))[0]
+            text = " ".join(key)
+            entries = by_key.setdefault(text, [])
+            if text and not any(entry.merchant is merchant or _everywhere(entry) for entry in entries):
+                entries.append(Entry(merchant, alias.startswith("="), len(key), len(text), order == 0))
+    return _searchable(by_key, by_site)
+
+
+def _twins(written: Merchant, brand: Merchant) -> bool:
+    """Whether both are one company under one name: one website is not enough, as Hilton's has Hampton too."""
+    first, other = (canonical(tokens(normalise(one.company.name)))[0][:1] for one in (written, brand))
+    return written.written and first == other
+
+
+def _everywhere(entry: Entry) -> bool:
+    return entry.merchant.written and not entry.merchant.countries
+
+
+def _searchable(by_key: dict[str, list[Entry]], by_site: dict[str, Merchant]) -> Index:
+    automaton = ahocorasick.Automaton()
+    squeezed: dict[str, list[Entry]] = {}
+    blocks: dict[str, list[str]] = {}
+    for text, entries in by_key.items():
+        automaton.add_word(f" {text} ", (len(text) + 2, entries))
+        one_word = text.replace(" ", "")
+        if len(one_word) >= SHORTEST_SQUEEZED:
+            squeezed.setdefault(one_word, []).extend(entries)
+            if len(one_word) >= SHORTEST_ALIKE:
+                blocks.setdefault(one_word[:BLOCK], []).append(one_word)
+    automaton.make_automaton()
+    return Index(automaton, by_site, by_key, squeezed, sorted(by_key), blocks)
+
+
+@functools.cache
+def _observed() -> dict[str, tuple[int, ...]]:
+    return {name: tuple(map(int, codes.split("|"))) for name, codes in read_packed("observed.zst")}
+
+
+def _written(brands: dict[str, list[Merchant]]) -> Iterable[tuple[Merchant, list[str]]]:
+    """Rows of `merchants.csv`, with the websites of other countries that the brand table has for the same company."""
     for row in read_table("merchants.csv"):
         parent_name, _, parent_site = row["parent"].partition("|")
-        parent = Company(parent_name, parent_site) if parent_name else None
-        mccs = tuple(int(code) for code in row["mccs"].split("|"))
-        company = Company(row["name"], row["website"], mccs, parent)
-        merchant = Merchant(company, row["category"], row["business"], frozenset(row["flags"].split()))
-        by_site.setdefault(row["website"], merchant)
-        for alias in row["aliases"].split("|"):
-            index.add(tokens(normalise(alias.removeprefix("="))), (merchant, alias.startswith("=")))
-    return index, by_site
+        parent = Company(parent_name, parent_site or None) if parent_name else None
+        mccs = tuple(int(code) for code in row["mccs"].split("|") if code)
+        company = Company(row["name"], row["website"] or None, mccs, parent)
+        countries = frozenset((row.get("countries") or "").split())
+        merchant = Merchant(company, row["category"], row["business"], frozenset(row["flags"].split()), countries)
+        twin = next((brand for brand in brands.get(row["website"], ()) if _twins(merchant, brand)), None)
+        merchant = merchant._replace(sites=twin.sites) if twin else merchant
+        yield (
+            merchant,
+            [
+                ("=" if alias.startswith("=") else "") + normalise(alias.removeprefix("="))
+                for alias in row["aliases"].split("|")
+            ],
+        )
 
 
-_INDEX, _BY_WEBSITE = _load()
+def _brands() -> Iterable[tuple[Merchant, list[str]]]:
+    kinds = {row["kind"]: row for row in read_table("data/kinds.csv")}
+    for name, aliases, countries, sites, kind in read_packed("brands.zst"):
+        row = kinds[kind]
+        addresses = tuple(sites.split())
+        company = Company(name, None, (int(row["mcc"]),))
+        merchant = Merchant(company, row["category"], "", _NONE, frozenset(countries.split()), addresses, written=False)
+        yield merchant, aliases.split("|")
+
+
+_NONE: frozenset[str] = frozenset()
+
+
+def load() -> None:
+    """Read the tables, once."""
+    index()
+    _observed()

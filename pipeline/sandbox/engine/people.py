@@ -10,7 +10,7 @@ from pipeline.sandbox.wordlist import word_set
 
 TITLES = frozenset({"MR", "MRS", "MS", "MISS", "DR", "HERR", "FRAU", "M", "MME", "MLLE"})
 _MOST_WORDS = 4
-_FIRST_NAMES = word_set(
+FIRST_NAMES = word_set(
     "JAMES MARY ROBERT PATRICIA JOHN JENNIFER MICHAEL LINDA DAVID ELIZABETH WILLIAM BARBARA RICHARD SUSAN JOSEPH"
     " JESSICA THOMAS SARAH CHARLES KAREN CHRISTOPHER LISA DANIEL NANCY MATTHEW BETTY ANTHONY MARGARET MARK SANDRA"
     " DONALD ASHLEY STEVEN KIMBERLY PAUL EMILY ANDREW DONNA JOSHUA MICHELLE KENNETH CAROL KEVIN AMANDA BRIAN DOROTHY"
@@ -52,8 +52,8 @@ def is_person(words: list[str], *, likely: bool) -> bool:
     titled = len(words) > 1 and words[0] in TITLES
     name = without_title(words)
     if not 1 < len(name) <= _MOST_WORDS or any(not word.replace("-", "").isalpha() for word in name):
-        return len(name) == 1 and likely and name[0] in _FIRST_NAMES
+        return len(name) == 1 and likely and name[0] in FIRST_NAMES
     if _ORGANISATION & set(name):
         return False
-    initial = len(name[0]) == 1 and len(name[-1]) > 2  # noqa: PLR2004
-    return titled or likely or initial or name[0] in _FIRST_NAMES or (name[-1] in _FIRST_NAMES and len(name[0]) > 2)  # noqa: PLR2004
+    initial = min(len(name[0]), len(name[-1])) == 1 and max(len(name[0]), len(name[-1])) > 2  # noqa: PLR2004
+    return titled or likely or initial or name[0] in FIRST_NAMES or (name[-1] in FIRST_NAMES and len(name[0]) > 2)  # noqa: PLR2004

@@ -1,6 +1,8 @@
-"""Payment processors: who stands between the card and the merchant.
+"""Who stands between the payer and the merchant: payment processors, wallets, instalment services, marketplaces.
 
-Belongs here: the prefixes that processors put before a merchant's name, and the companies behind them.
+Belongs here: reading `processors.csv`, written by hand: the companies, and the prefixes that they put before a
+merchant's name, with an asterisk (`starred`) and without (`bare`). A short prefix before an asterisk that is nobody's
+comes off too: it is a till's mark.
 """
 
 from __future__ import annotations
@@ -8,75 +10,93 @@ from __future__ import annotations
 import re
 
 from pipeline.sandbox.engine.entities import Company
+from pipeline.sandbox.engine.lookup import read_table
 
-_BLOCK = Company("Block, Inc.", "block.xyz")
-_PAYPAL_HOLDINGS = Company("PayPal Holdings, Inc.", "pypl.com")
-_ALPHABET = Company("Alphabet Inc.", "abc.xyz")
-_APPLE = Company("Apple Inc.", "apple.com")
 _PROCESSOR_MCC = (6012,)
 
 
-def _company(name: str, website: str, parent: Company | None = None) -> Company:
-    return Company(name, website, _PROCESSOR_MCC, parent)
+def _company(row: dict[str, str]) -> Company:
+    parent, _, site = row["parent"].partition("|")
+    return Company(row["name"], row["website"], _PROCESSOR_MCC, Company(parent, site) if parent else None)
 
 
-COMPANIES = {
-    "square": _company("Square", "squareup.com", _BLOCK),
-    "paypal": _company("PayPal", "paypal.com", _PAYPAL_HOLDINGS),
-    "toast": _company("Toast", "toasttab.com"),
-    "shopify": _company("Shopify", "shopify.com"),
-    "sumup": _company("SumUp", "sumup.com"),
-    "zettle": _company("Zettle", "zettle.com", _company("PayPal", "paypal.com")),
-    "google": _company("Google", "google.com", _ALPHABET),
-    "googlepay": _company("Google Pay", "pay.google.com", _company("Google", "google.com")),
-    "applepay": _company("Apple Pay", "apple.com/apple-pay", _APPLE),
-    "stripe": _company("Stripe", "stripe.com"),
-    "klarna": _company("Klarna", "klarna.com"),
-    "afterpay": _company("Afterpay", "afterpay.com", _BLOCK),
-    "checkout": _company("Checkout.com", "checkout.com"),
-    "adyen": _company("Adyen", "adyen.com"),
-    "mollie": _company("Mollie", "mollie.com"),
-    "gocardless": _company("GoCardless", "gocardless.com"),
-    "worldpay": _company("Worldpay", "worldpay.com"),
-    "braintree": _company("Braintree", "braintreepayments.com", _company("PayPal", "paypal.com")),
-    "paddle": _company("Paddle", "paddle.com"),
-    "fastspring": _company("FastSpring", "fastspring.com"),
-    "digitalriver": _company("Digital River", "digitalriver.com"),
-    "twocheckout": _company("2Checkout", "2checkout.com", _company("Verifone", "verifone.com")),
-    "mercadopago": _company("Mercado Pago", "mercadopago.com", _company("Mercado Libre", "mercadolibre.com")),
-    "clover": _company("Clover", "clover.com", _company("Fiserv", "fiserv.com")),
-    "amazonpay": _company("Amazon Pay", "pay.amazon.com", _company("Amazon", "amazon.com")),
-    "ccv": _company("CCV", "ccv.eu", _company("Fiserv", "fiserv.com")),
-    "zelle": _company("Zelle", "zellepay.com", _company("Early Warning Services", "earlywarning.com")),
-    "venmo": _company("Venmo", "venmo.com", _company("PayPal", "paypal.com")),
-    "cashapp": _company("Cash App", "cash.app", _BLOCK),
-}
-
-_PREFIX = re.compile(
-    r"(?:(?P<square>(?:SQU? ?\* ?)+|GOSQ\.COM ?)"
-    r"|(?P<paypal>PAYPAL ?(?:\*|INST XFER\b|DES:) ?|"
-    r"PAYPAL (?!TRANSFER|PAYMENT|CREDIT|INST|XFER)(?=[A-Z])|PP ?\* ?|PYPL ?\* ?)"
-    r"|(?P<toast>TST ?\* ?)|(?P<shopify>SP ?\* ?|SP (?=[A-Z])|SHOPIFY ?\* ?)|(?P<sumup>SUMUP ?\* ?)"
-    r"|(?P<zettle>IZ ?\* ?|IZETTLE ?\* ?|ZETTLE_? ?\* ?)|(?P<googlepay>GOOGLE PAY\b ?\*? ?|GPAY ?\* ?)"
-    r"|(?P<google>GOOGLE ?\* ?)|(?P<applepay>APLPAY |APPLE PAY (?=[A-Z]))|(?P<stripe>STRIPE ?[*:] ?|STRIPE-(?=[A-Z]))"
-    r"|(?P<klarna>KLARNA ?\* ?)|(?P<afterpay>AFTERPAY ?\* ?)|(?P<checkout>CKO ?\* ?)|(?P<adyen>ADYEN ?\* ?)"
-    r"|(?P<mollie>MOLLIE ?\* ?|STICHTING MOLLIE PAYMENTS )|(?P<gocardless>GOCARDLESS ?\*? ?|GC RE )"
-    r"|(?P<worldpay>WORLDPAY ?\* ?|WPY ?\* ?)|(?P<braintree>BT ?\* ?)|(?P<paddle>PADDLE(?:\.NET)? ?\* ?)"
-    r"|(?P<fastspring>FS ?\* ?|FSPRG ?\* ?)|(?P<digitalriver>DRI ?\* ?|DR ?\* ?)"
-    r"|(?P<twocheckout>2CO(?:\.COM)? ?\* ?)|(?P<mercadopago>MERPAGO ?\* ?|MERCADOPAGO ?\* ?|MP ?\* ?)"
-    r"|(?P<ccv>CCV ?\* ?)|(?P<clover>CLV ?\* ?|CLOVER ?\* ?)|(?P<amazonpay>AMAZON PAY ?\* ?|AMZ\*PAY ?))"
+_ROWS = read_table("processors.csv")
+COMPANIES = {row["key"]: _company(row) for row in _ROWS}
+_BY_STAR = {prefix: row["key"] for row in _ROWS for prefix in row["starred"].split("|") if prefix}
+_BY_WORD = {prefix: row["key"] for row in _ROWS for prefix in row["bare"].split("|") if prefix}
+_FIRST_WORDS = frozenset(prefix.partition(" ")[0] for prefix in _BY_WORD)
+_LONGEST_PREFIX = 28
+_OTHER_SIGN = re.compile(
+    r"(PAYPAL|STRIPE|KLARNA|SUMUP|ZETTLE|MOLLIE|ADYEN|SHOPIFY|IZETTLE|SQUARE|"
+    r"GOCARDLESS)(?: DES:(?:INST XFER)?| INST XFER(?: WEB)?|[:/_-]| INC[:,-]) ?(?=[A-Z])"
 )
+_NOT_A_MERCHANT = re.compile(
+    r"(?:TRANSFER|XFER|PAYMENT|PAYMENTS|CREDIT|INST|EUROPE|LTD|LIMITED|INC|AB|BANK|PAYOUT|PAYOUTS|DEPOSIT|EU|"
+    r"GMBH|S\.?A|BV|B\.V|UK|DE"
+    r"|SETTLEMENT|DES|FEE|FEES|CASHBACK|PMT|NV|N\.V|ID|TECHNOLOGY|SE|REF|COM|\.COM|PLC|ADD|WITHDRAWAL|RETRY|"
+    r"EUR|GBP|USD|OUTGOING|OY)\b"
+)
+_BEHIND = re.compile(
+    r" (?:BY|VIA|DURCH|PAR|TRAMITE|MED|PRZEZ|USING) (ADYEN|MOLLIE|STRIPE|PAYPAL|KLARNA|SUMUP|ZETTLE|PAYU|"
+    r"PRZELEWY24|BUCKAROO"
+    r"|MULTISAFEPAY|WORLDLINE|WORLDPAY|CHECKOUT\.COM|SHOPIFY|GOCARDLESS|GOOGLE PAY|APPLE PAY|AMAZON PAY|"
+    r"AFTERPAY|CLEARPAY"
+    r"|RIVERTY|SCALAPAY|TRUSTLY|SQUARE)\b"
+)
+_WORDS = re.compile(r"[A-Z]{2}")
+_SHORT_MARK = re.compile(r"[A-Z0-9]{2,4} ?\* ?(?=[A-Z]{3})")
 
 
 def peel(text: str) -> tuple[list[Company], str]:
     """The processors that the text begins with, outermost first, and the rest of the text."""
     found: list[Company] = []
     for _ in range(3):
-        prefix = _PREFIX.match(text)
-        if prefix is None or prefix.lastgroup is None:
+        key, rest = _by_star(text) or _by_word(text) or _by_sign(text) or ("", text)
+        if not key:
             break
-        company = COMPANIES[prefix.lastgroup]
+        company = COMPANIES[key]
         if company not in found:
             found.append(company)
-        text = text[prefix.end() :]
+        text = rest
     return found, text
+
+
+def behind(text: str) -> Company | None:
+    """The processor that the text names behind the merchant: `SPOTIFY BY ADYEN`, `VIA MOLLIE`."""
+    found = _BEHIND.search(text)
+    return COMPANIES[_BY_STAR[found[1]]] if found else None
+
+
+def without_mark(text: str) -> str:
+    """The text without a short mark before an asterisk that is no processor's."""
+    mark = _SHORT_MARK.match(text)
+    return text[mark.end() :] if mark else text
+
+
+def _by_star(text: str) -> tuple[str, str] | None:
+    star = text.find("*", 0, _LONGEST_PREFIX)
+    if star <= 0:
+        return None
+    key = _BY_STAR.get(text[:star].rstrip(" _-"))
+    return (key, text[star + 1 :].lstrip("* ")) if key else None
+
+
+def _by_word(text: str) -> tuple[str, str] | None:
+    if text.partition(" ")[0] not in _FIRST_WORDS:
+        return None
+    words = text.split(" ", maxsplit=3)
+    for length in range(min(3, len(words) - 1), 0, -1):
+        key = _BY_WORD.get(" ".join(words[:length]))
+        if key is None:
+            continue
+        rest = text[len(" ".join(words[:length])) + 1 :]
+        if _WORDS.match(rest) and not _NOT_A_MERCHANT.match(rest):
+            return key, rest
+    return None
+
+
+def _by_sign(text: str) -> tuple[str, str] | None:
+    sign = _OTHER_SIGN.match(text)
+    if sign is None or _NOT_A_MERCHANT.match(text, sign.end()):
+        return None
+    return _BY_STAR[sign[1]], text[sign.end() :]

@@ -1,4 +1,4 @@
-"""Kinds of payment that words tell: cash, pay, fees, transfers, and trades that a shop's own name gives away.
+"""Kinds of payment that words tell: cash, pay, fees, transfers, rent.
 
 Belongs here: reading `phrases.csv` and choosing the phrase that counts. Its columns: `strength` strong beats a known
 merchant's category, weak is for unknown merchants, person counts only where a person is named; `party` says where the
@@ -7,10 +7,13 @@ counterparty stands: none, rest (what is left), keep (the whole name), person, m
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
-from pipeline.sandbox.engine.lookup import Phrases, read_table
-from pipeline.sandbox.engine.text import normalise, tokens
+import ahocorasick
+
+from pipeline.sandbox.engine.lookup import read_table
+from pipeline.sandbox.engine.text import canonical, normalise, tokens
 
 
 class Rule(NamedTuple):
@@ -31,23 +34,41 @@ class Match(NamedTuple):
     phrase: frozenset[str]
 
 
-def match(line: list[str], entry_type: str) -> Match | None:
-    """The rule for these tokens and this direction, or None."""
-    found = list(_INDEX[entry_type].find(line, overlapping=True))
+def match(line: list[str], key: list[str], starts: list[int], entry_type: str) -> Match | None:
+    """The rule for these tokens (`key` and `starts`: canonical) and this direction, or None."""
+    text = f" {' '.join(key)} "
+    found = list(_index()[entry_type].iter(text))
     if not found:
         return None
-    rule = min((one.value for one in found), key=lambda one: one.order)
-    phrase = {token for one in found if one.value is rule for token in line[one.start : one.end]}
+    rule = min(found, key=_order)[1][0]
+    ends = [*starts, len(line)]
+    phrase: set[str] = set()
+    for last, (other, length) in found:
+        if other is rule:
+            first = text.count(" ", 0, last - length + 1)
+            phrase.update(line[ends[first] : ends[first + text.count(" ", last - length + 2, last + 1)]])
     return Match(rule, frozenset(phrase))
 
 
-def _load() -> dict[str, Phrases[Rule]]:
-    index: dict[str, Phrases[Rule]] = {"incoming": Phrases(), "outgoing": Phrases()}
+def _order(found: tuple[int, tuple[Rule, int]]) -> int:
+    return found[1][0].order
+
+
+@functools.cache
+def _index() -> dict[str, ahocorasick.Automaton]:
+    index = {"incoming": ahocorasick.Automaton(), "outgoing": ahocorasick.Automaton()}
     for order, row in enumerate(read_table("phrases.csv")):
         rule = Rule(order, row["strength"], row["consumer"], row["business"], row["party"], row["via"])
+        automaton = index["incoming" if row["direction"] == "in" else "outgoing"]
         for phrase in row["phrases"].split("|"):
-            index["incoming" if row["direction"] == "in" else "outgoing"].add(tokens(normalise(phrase)), rule)
+            text = f" {' '.join(canonical(tokens(normalise(phrase)))[0])} "
+            if not automaton.exists(text):
+                automaton.add_word(text, (rule, len(text)))
+    for automaton in index.values():
+        automaton.make_automaton()
     return index
 
 
-_INDEX = _load()
+def load() -> None:
+    """Read the tables, once."""
+    _index()

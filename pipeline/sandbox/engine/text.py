@@ -7,42 +7,67 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from pipeline.sandbox.wordlist import word_set
 
 _TOKEN = re.compile(r"[A-Z0-9&+]+")
 _LONE_AMPERSAND = re.compile(r"\b([A-Z]) & ([A-Z])\b")
 _WORD_BORDER = re.compile(r"[\s*_#:;,/\\|()\[\]<>\"]+")
-_SPACES = re.compile(r"\s+")
+_PLAIN = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE",
+                        "œ": "oe", "Œ": "OE"})  # fmt: skip
+_JOINED = frozenset({"&", "+", "AND", "UND"})
+_UMLAUT = re.compile(r"([AOU])E")
 
+_DOTTED = re.compile(r"\b(?:[A-Z]\.)+[A-Z]\b\.?")
+"""S.A., N.V., W.H.SMITH."""
 _ATM = re.compile(r"\bATM(?=\d)")
 
 _SMALL = frozenset({"AND", "OF", "THE", "DE", "LA", "DU", "VAN", "DER", "UND", "ET", "FOR", "AT", "ON"})
 _CAPITALS = frozenset(
     {"LLC", "PLC", "USA", "UK", "US", "NYC", "LA", "BBQ", "TV", "IT", "HQ", "AG", "SA", "BV", "KG", "SE"}
 )
-_WRITTEN = {"GMBH": "GmbH", "LTD": "Ltd", "INC": "Inc", "CO": "Co", "CORP": "Corp", "SRL": "Srl", "MC": "Mc"}
-NOISE = (
-    word_set(
-        "POS CARD PURCHASE DEBIT VISA PAYMENT TO FROM AT REF DES INDN ID CO ACH PPD WEB WWW HTTP HTTPS CCD TEL"
-        " RECURRING"
-    )
-    | {"INST", "XFER", "INSTANT", "ONLINE", "PMT", "MR", "MRS", "MS", "MISS", "DR", "VIA"}
-    | word_set(
-        "JAN FEB MAR APR JUN JUL AUG SEP SEPT OCT NOV DEC STAFF VERS RECIBIDA DANKE DEPOSIT INV SUBSCRIPTION"
-        " MEMBERSHIP NR"
-    )
+_WRITTEN = {
+    "GMBH": "GmbH",
+    "LTD": "Ltd",
+    "INC": "Inc",
+    "CO": "Co",
+    "CORP": "Corp",
+    "SRL": "Srl",
+    "MC": "Mc",
+    "ST": "St",
+    "RD": "Rd",
+    "MT": "Mt",
+    "SRO": "sro",
+    "SARL": "SARL",
+    "BLVD": "Blvd",
+}
+NOISE = word_set(
+    "POS CARD PURCHASE DEBIT VISA PAYMENT TO FROM AT REF DES INDN ID CO ACH PPD WEB WWW HTTP HTTPS CCD TEL"
+    " RECURRING VIREMENT TRANSFERENCIA OVERBOEKING PMTS PYMT PYMTS NUMBER PAYMENTS EN AN IHR EINKAUF BEI CHEZ INST"
+    " XFER INSTANT ONLINE PMT MR MRS MS MISS DR VIA JAN FEB MAR APR JUN JUL AUG SEP SEPT OCT NOV DEC STAFF VERS"
+    " RECIBIDA DANKE DEPOSIT INV SUBSCRIPTION MEMBERSHIP NR JANVIER FEVRIER MARS AVRIL MAI JUIN JUILLET AOUT"
+    " SEPTEMBRE OCTOBRE NOVEMBRE DECEMBRE JANUAR FEBRUAR MARZ JUNI JULI SEPTEMBER OKTOBER NOVEMBER DEZEMBER ENERO"
+    " FEBRERO MARZO ABRIL MAYO JUNIO JULIO AGOSTO OCTUBRE DICIEMBRE JANUARY FEBRUARY"
 )
 
 
 def normalise(description: str) -> str:
     """Upper case, plain letters, single spaces."""
     if not description.isascii():
-        decomposed = unicodedata.normalize("NFKD", description.replace("ß", "ss"))
+        decomposed = unicodedata.normalize("NFKD", description.translate(_PLAIN))
         description = "".join(char for char in decomposed if not unicodedata.combining(char))
-    upper = _SPACES.sub(" ", description).strip().upper()
+    upper = " ".join(description.upper().split())
     upper = _ATM.sub("ATM ", upper) if "ATM" in upper else upper
-    return upper.replace("'", "").replace("’", "").replace("`", "")  # noqa: RUF001
+    if "." in upper:
+        upper = _DOTTED.sub(_without_dots, upper)
+    if "'" in upper or "`" in upper:
+        upper = upper.replace("'", "").replace("`", "")
+    return upper if upper.isascii() else upper.replace("’", "")  # noqa: RUF001
+
+
+def _without_dots(found: re.Match[str]) -> str:
+    return found[0].replace(".", "")
 
 
 def tokens(text: str) -> list[str]:
@@ -50,6 +75,37 @@ def tokens(text: str) -> list[str]:
     if " & " in text:
         text = _LONE_AMPERSAND.sub(r"\1&\2", text)
     return _TOKEN.findall(text)
+
+
+def canonical(line: list[str]) -> tuple[list[str], list[int]]:
+    """Tokens as names are compared, and for each the token of the line that it begins at.
+
+    `TRADER JOE S`, `H & M`, `MARKS AND SPENCER` and `MUELLER` are the same as what the names of the tables become:
+    TRADER JOS, HM, MARKS SPENCER and MULLER.
+    """
+    if line and min(map(len, line)) > 1 and _JOINED.isdisjoint(line):
+        return [word if word.isdigit() else spelled(word) for word in line], list(range(len(line)))
+    found: list[str] = []
+    starts: list[int] = []
+    alone = False  # whether the last one is made of single letters
+    for at, part in enumerate(line):
+        if part in _JOINED:
+            continue
+        if len(part) == 1 and found and (alone or (part == "S" and found[-1].isalpha() and found[-1][-1] != "S")):
+            found[-1] += part
+            continue
+        alone = len(part) == 1 and part.isalpha()
+        found.append(spelled(part))
+        starts.append(at)
+    return found, starts
+
+
+@lru_cache(maxsize=100_000)
+def spelled(word: str) -> str:
+    """One token without signs, umlauts written as plain letters: `MUELLER` and MÜLLER are the same."""
+    if "&" in word or "+" in word:
+        word = word.replace("&", "").replace("+", "")
+    return _UMLAUT.sub(r"\1", word) if "E" in word else word
 
 
 def words(text: str) -> list[str]:

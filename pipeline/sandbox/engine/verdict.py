@@ -18,7 +18,9 @@ PROCESSORS = frozenset(
     {"paypal.com", "stripe.com", "squareup.com", "klarna.com", "shopify.com", "sumup.com", "adyen.com"}
 )
 _MARKETPLACES = frozenset({"amazon.com", "ebay.com", "etsy.com", "allegro.pl", "bol.com"})
-_EARNED = frozenset({"PAYOUT", "PAYOUTS", "DRIVER", "EARNINGS", "RAX", "PARTNER", "SETTLEMENT"})
+_EARNED = frozenset(
+    {"PAYOUT", "PAYOUTS", "DRIVER", "EARNINGS", "RAX", "PARTNER", "SETTLEMENT", "EDI", "DASHER", "COURIER", "RIDER"}
+)
 
 _BUSINESS = {
     "rent": "rent and facilities",

@@ -1,0 +1,71 @@
+"""What the line was for: the trade of an unknown merchant, and the category.
+
+Belongs here: the order in which rules, merchants and trades decide; their categories are in `verdict` and `codes`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.sandbox.engine import codes, trades, verdict
+from pipeline.sandbox.engine.categories import NOT_ENOUGH
+
+if TYPE_CHECKING:
+    from pipeline.sandbox.engine.line import Line
+    from pipeline.sandbox.engine.party import Party
+    from pipeline.sandbox.engine.rules import Rule
+
+_GAMES = trades.Trade(0, 5816, "digital content and streaming")
+_SOFTWARE = trades.Trade(0, 5734, "saas tools")
+_SOLD = {
+    "Google": _GAMES, "Xsolla": _GAMES, "Paddle": _SOFTWARE, "FastSpring": _SOFTWARE, "Lemon Squeezy": _SOFTWARE,
+    "2Checkout": _SOFTWARE, "Digital River": _SOFTWARE, "Cleverbridge": _SOFTWARE, "Gumroad": _GAMES,
+}  # fmt: skip
+"""What is sold through those who sell one kind of thing."""
+_FUEL = frozenset({"GAS", "PETROL", "FUEL", "PUMP", "GASBAR", "STATION", "FUELS", "TANKSTELLE"})
+_SELLS_FUEL = frozenset({"groceries", "department or discount store", "convenience store"})
+_TAUGHT = frozenset({"US", "CA", "GB", "IE", "AU", "NZ"})
+"""Where the names are in the language of the clues."""
+
+
+def find_trade(taken: Line, party: Party) -> None:
+    """Give an unknown merchant the code of its trade, if the words tell one."""
+    name = [word for word, start in zip(taken.key, taken.starts, strict=True) if start < taken.place.kept]
+    party.trade = trades.by_words(name)
+    party.code = party.trade.mcc if party.trade else None
+    party.sure = party.trade is not None
+    if (
+        taken.entry_type == "outgoing"
+        and not _TAUGHT.isdisjoint(taken.homes)
+        and (party.code is None or "CA" in taken.homes)
+    ):
+        guess = trades.by_clues(name)
+        if guess is not None:
+            party.code, party.sure = guess.mcc, party.sure or guess.sure
+    sold = next((_SOLD[via.name] for via in taken.via if via.name in _SOLD), None)
+    if sold is not None and party.trade is None:
+        party.trade, party.code, party.sure = sold, sold.mcc, True
+
+
+def category(taken: Line, party: Party) -> str:
+    """The category: a strong rule's, else the merchant's, else a weak rule's, else the trade's."""
+    rule = taken.rule.rule if taken.rule else None
+    known = party.merchant is not None and party.merchant.category
+    # What was bought with a person-to-person service, or saved with a broker, says more than the way it was paid.
+    outdone = known and rule is not None and (rule.via or rule.party == "none")
+    if rule is not None and _decides(rule, party) and not outdone:
+        return verdict.by_rule(rule, taken.holder_type)
+    if party.merchant is not None and known:
+        if known in _SELLS_FUEL and taken.entry_type == "outgoing" and not _FUEL.isdisjoint(taken.tokens):
+            return "fuel" if taken.holder_type == "consumer" else verdict.to_business("fuel")
+        return verdict.by_merchant(party.merchant, taken.entry_type, taken.holder_type, taken.every_token)
+    if rule is not None and rule.strength == "weak":
+        return verdict.by_rule(rule, taken.holder_type)
+    if party.code is not None and party.sure and taken.entry_type == "outgoing":
+        return codes.category(party.code, party.trade.category if party.trade else "", taken.holder_type)
+    earned = taken.entry_type == "incoming" and taken.holder_type == "business" and party.merchant is None
+    return "sales revenue" if earned and party.company is not None else NOT_ENOUGH
+
+
+def _decides(rule: Rule, party: Party) -> bool:
+    return rule.strength == "strong" or (rule.strength == "person" and party.type == "person")

@@ -1,0 +1,248 @@
+"""Which merchant a line names.
+
+Belongs here: choosing among the names that stand in a line, by length, position, country and who wrote the row; then
+names written as one word, cut off or misspelt. When in doubt there is no hit: the line's own words are a good name, and
+a wrong website is worse than none.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, NamedTuple
+
+from rapidfuzz import fuzz, process
+
+from pipeline.sandbox.engine.merchants import BLOCK, SHORTEST_ALIKE, Entry, Merchant, index
+from pipeline.sandbox.engine.text import canonical, has_digit
+from pipeline.sandbox.engine.trades import Trade, by_words
+from pipeline.sandbox.wordlist import word_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LAST_START = 4
+"""A name that starts later than the fifth token is more likely a street or a remark."""
+_GENERIC = word_set(
+    "LTD LIMITED PLC INC LLC CORP CO GMBH AG SA BV UK US USA STORE STORES ONLINE COM RETAIL SERVICES SERVICE MARKT"
+    " GROUP PAYMENT BILL MOBILE SHOP EXPRESS EUROPE DE FR NL ES IT SRL SPA KG SE NV AB OY AS APS SAS SARL SL"
+    " LDA THE WWW"
+    " INTERNATIONAL INTL FILIALE FIL NR NO STR SUPERSTORE BRANCH OUTLET CITY CENTRE CENTER NORTH SOUTH EAST"
+    " WEST AIRPORT"
+    " STATION ST HIGH STREET ROAD RD MALL PLAZA PARK FOOD PHARMACY BANK HOTEL RESTAURANT CAFE COFFEE PETROL FUEL GAS"
+    " SUPERMARKET PURCHASE CARD DIRECT EU GB CA AU SUPERCENTER MARKET INSURANCE ENERGY SUBSCRIPTION"
+    " MEMBERSHIP HELP AUTOPAY"
+    " TOPUP PAYG PREPAID MONTHLY ACCOUNT CUSTOMER CLIENTS KUNDEN DIGITAL TOP UP GASBAR STN DANKT SAGT DANKE"
+    " RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA"
+    " NEDERLAND IRELAND"
+)
+_AMBIGUOUS = 8
+"""A single word of the brand table that is shorter counts only where nothing strange stands behind it."""
+_LEAST_BEHIND = 9
+_LEAST_ABROAD = 6
+"""Letters from which a name written by hand is believed outside its countries too."""
+_LEAST_INSIDE = 5
+"""Letters that a single word needs to be found behind words that are not its own."""
+_SHORT = 6
+_TRUNCATED = 7
+_FULL_FIELD = 18
+_ALIKE = 90.0
+_WRITTEN = 8
+_FIRST = 6
+_MAIN = 2
+_AT_HOME = 3
+_STRANGE = 5
+_ABROAD = 9
+
+
+class Hit(NamedTuple):
+    """The merchant of a line, the platform it was bought through, its first token and the one behind its name."""
+
+    merchant: Merchant
+    platform: Merchant | None
+    start: int
+    end: int
+
+
+class _Line(NamedTuple):
+    """Canonical tokens of a line, where they begin in it, how many are its name, and where it may have happened."""
+
+    key: list[str]
+    starts: list[int]
+    kept: int
+    homes: frozenset[str]
+
+
+def identify(line: list[str], kept: int, homes: Iterable[str] = ()) -> Hit | None:
+    """The merchant that the tokens name, or None; from token `kept` on stands a place.
+
+    `homes`: countries that the transaction may have happened in; none means any.
+    """
+    key, starts = canonical(line)
+    return find(key, starts, len(line), kept, frozenset(homes))
+
+
+def find(key: list[str], starts: list[int], end: int, kept: int, homes: frozenset[str]) -> Hit | None:
+    """As `identify`, of a line of `end` tokens whose canonical ones are known."""
+    if not key:
+        return None
+    taken = _Line(key, starts, bisect_left(starts, kept), homes)
+    return _by_automaton(taken, end) or _by_resemblance(taken, end)
+
+
+def _by_automaton(line: _Line, end: int) -> Hit | None:
+    """The best of the names that stand in the line as they are."""
+    text = f" {' '.join(line.key)} "
+    best: tuple[int, int, Entry] | None = None
+    platform: tuple[int, int, Entry] | None = None
+    for last, (length, entries) in index().automaton.iter(text):
+        start = text.count(" ", 0, last - length + 1)
+        for entry in entries:
+            score = _score(entry, start, line)
+            if score is None:
+                continue
+            if "platform" in entry.merchant.flags:
+                if platform is None or score > platform[0]:
+                    platform = (score, start, entry)
+            elif best is None or score > best[0]:
+                best = (score, start, entry)
+    if platform is not None and (best is None or best[1] < platform[1] + platform[2].words):
+        best, platform = platform, None
+    if best is None:
+        return None
+    _, start, entry = best
+    first, behind = _span(line, start, start + entry.words, end)
+    return Hit(entry.merchant, platform[2].merchant if platform else None, first, behind)
+
+
+def _span(line: _Line, start: int, stop: int, end: int) -> tuple[int, int]:
+    """Canonical tokens as tokens of the line."""
+    return line.starts[start], line.starts[stop] if stop < len(line.starts) else end
+
+
+def _score(entry: Entry, start: int, line: _Line) -> int | None:
+    """How well a name fits the line, or None where it does not count."""
+    merchant, stop = entry.merchant, start + entry.words
+    if start > LAST_START or start >= line.kept:
+        return None
+    abroad = bool(merchant.countries and line.homes) and merchant.countries.isdisjoint(line.homes)
+    if abroad and (not merchant.written or entry.exact or entry.letters < _LEAST_ABROAD):
+        return None
+    before = sum(word not in _GENERIC for word in line.key[:start]) if start else 0
+    if before and entry.letters < _LEAST_INSIDE:
+        return None
+    if entry.exact:
+        if before or not (_alone_written(entry, line, stop) if merchant.written else _alone(line, stop)):
+            return None
+    elif not (_clear_written(entry, line, stop) if merchant.written else _clear(entry, line, start, stop)):
+        return None
+    return (
+        entry.letters
+        + _FIRST * (start == 0)
+        + _MAIN * entry.main
+        + _WRITTEN * merchant.written
+        + _AT_HOME * (not abroad and bool(merchant.countries) and bool(line.homes))
+        - _STRANGE * before
+        - _ABROAD * abroad
+    )
+
+
+def _alone(line: _Line, stop: int) -> bool:
+    """Whether nothing stands behind the name but numbers, legal forms and the like."""
+    return stop >= line.kept or all(map(_plain, line.key[stop : line.kept]))
+
+
+def _alone_written(entry: Entry, line: _Line, stop: int) -> bool:
+    """The same of an everyday word written by hand; one number or so is enough, and so is a word of its own trade."""
+    if stop >= line.kept:
+        return True
+    trade = _trade_behind(line, stop)
+    if trade is not None and trade.category != "other":
+        return trade.category == entry.merchant.category
+    return _plain(line.key[stop])
+
+
+def _plain(word: str) -> bool:
+    return word in _GENERIC or len(word) == 1 or has_digit(word)
+
+
+def _clear(entry: Entry, line: _Line, start: int, stop: int) -> bool:
+    """Whether a name of the brand table is meant, and not a word of another name."""
+    if start > 0:
+        return entry.words > 1 and entry.letters >= _LEAST_BEHIND
+    behind = [word for word in line.key[stop : line.kept] if not _plain(word)]
+    if not behind or entry.words > 1:
+        return True
+    trade = by_words(behind)
+    return entry.letters >= _AMBIGUOUS and (trade is None or trade.category == entry.merchant.category)
+
+
+def _clear_written(entry: Entry, line: _Line, stop: int) -> bool:
+    """Whether no other trade stands behind a short name written by hand: `CHASE STREET BAKERY` is no bank."""
+    if entry.words > 1 or entry.letters > _SHORT:
+        return True
+    trade = _trade_behind(line, stop)
+    return trade is None or trade.category in {entry.merchant.category, "other", ""}
+
+
+def _trade_behind(line: _Line, stop: int) -> Trade | None:
+    behind = [word for word in line.key[stop : line.kept] if not _plain(word)]
+    return by_words(behind) if behind else None
+
+
+def _by_resemblance(line: _Line, end: int) -> Hit | None:
+    """A name written as one word, cut off where the bank's field ends, or with a letter wrong."""
+    name = line.key[: line.kept]
+    stop = next((at for at, word in enumerate(name) if at and word.isdigit()), len(name))
+    name = name[:stop]
+    for finder in (_squeezed, _cut_off, _alike):
+        found = finder(name)
+        fits = [
+            entry
+            for entry in found
+            if not (entry.merchant.countries and line.homes) or entry.merchant.countries & line.homes
+        ]
+        owners = {entry.merchant.company.name for entry in fits}
+        if len(owners) == 1 and not (finder is not _squeezed and "platform" in fits[0].merchant.flags):
+            words = next((n for n in range(1, len(name) + 1) if len("".join(name[:n])) >= fits[0].letters), len(name))
+            first, behind = _span(line, 0, words, end)
+            return Hit(fits[0].merchant, None, first, behind)
+    return None
+
+
+def _squeezed(name: list[str]) -> list[Entry]:
+    """`HOMEDEPOT`, `MEDIA MARKT`: the longest beginning that is a name when spaces are ignored."""
+    squeezed = index().squeezed
+    for length in range(min(len(name), 4), 0, -1):
+        entries = squeezed.get("".join(name[:length]))
+        if entries:
+            return [entry for entry in entries if length == len(name) or not entry.exact]
+    return []
+
+
+def _cut_off(name: list[str]) -> list[Entry]:
+    """`BED BATH BEYO`: the names that begin so and go on within the word, or the line fills its field."""
+    text = " ".join(name)
+    if len(text) < _TRUNCATED:
+        return []
+    keys = index().sorted_keys
+    found: list[Entry] = []
+    for at in range(bisect_left(keys, text), min(bisect_left(keys, text) + 12, len(keys))):
+        if not keys[at].startswith(text):
+            break
+        if len(keys[at]) > len(text) and (keys[at][len(text)] != " " or len(text) >= _FULL_FIELD):
+            found.extend(index().by_key[keys[at]])
+    return found
+
+
+def _alike(name: list[str]) -> list[Entry]:
+    """Names with the same first letters that differ in a letter or so."""
+    while len(name) > 1 and name[-1] in _GENERIC:
+        name = name[:-1]
+    text = "".join(name)
+    if len(text) < SHORTEST_ALIKE:
+        return []
+    block = index().blocks.get(text[:BLOCK])
+    if not block:
+        return []
+    best = process.extractOne(text, block, scorer=fuzz.ratio, score_cutoff=_ALIKE)
+    return index().squeezed[best[0]] if best and abs(len(best[0]) - len(text)) <= 1 else []

@@ -1,0 +1,160 @@
+"""Who the counterparty is.
+
+Belongs here: the order in which services, known merchants, printed websites and the bare name are asked.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pipeline.sandbox.engine import matching, merchants, people, processors, trades
+from pipeline.sandbox.engine.entities import Company
+from pipeline.sandbox.engine.line import Line
+from pipeline.sandbox.engine.matching import Hit
+from pipeline.sandbox.engine.naming import left_over, shop_behind
+from pipeline.sandbox.engine.sites import as_printed, name_of, printed_site
+from pipeline.sandbox.engine.text import NOISE, canonical, title, tokens
+
+_CHEQUE = re.compile(r"(?:CHECK|CHEQUE|CHQ|SCHECK|ASSEGNO|CHECKS?) ?(?:PAID|PD)? ?(?:N[OR]?\.? ?|# ?|NUMBER )?\d*")
+_CARD = frozenset({"CARD", "POS", "CONTACTLESS", "PURCHASE"})
+
+
+@dataclass(slots=True)
+class Party:
+    """Who it was, and what that says about the category."""
+
+    company: Company | None = None
+    type: str = "organization"
+    merchant: merchants.Merchant | None = None
+    trade: trades.Trade | None = None
+    code: int | None = None
+    sure: bool = False
+
+
+def find_party(taken: Line) -> Party:
+    """Who the counterparty is; those in between are added to the line's."""
+    rule = taken.rule.rule if taken.rule else None
+    if rule is not None and rule.via:
+        service = processors.COMPANIES[rule.via]
+        if service not in taken.via:
+            taken.via.append(service)
+        return _left_over(taken, likely=True) or Party(service)
+    hit = _own_service(taken) or matching.find(
+        taken.key, taken.starts, len(taken.tokens), taken.place.kept, taken.homes
+    )
+    if _is_nobody(taken, hit):
+        return Party()
+    if hit is not None and hit.start > 0 and _names_person(taken):
+        hit = None
+    if hit is not None and not _paid_by(taken, hit):
+        return _through_bank(taken, hit) or _known(taken, hit)
+    domain = printed_site(taken.text)
+    if domain is not None:
+        return _site(domain, taken.homes)
+    return _left_over(taken, likely=rule is not None and rule.party == "person") or _only_processor(taken)
+
+
+def _is_its_name(taken: Line, hit: Hit) -> bool:
+    """Whether what sounds like a kind of payment is a merchant's name (ATM MILANO) or a broker's business."""
+    if "broker" in hit.merchant.flags:
+        return True
+    whole = taken.rule is not None and taken.rule.phrase.issubset(taken.tokens[hit.start : hit.end])
+    if whole and hit.end - hit.start > 1:
+        taken.rule = None
+        return True
+    return False
+
+
+def _is_nobody(taken: Line, hit: Hit | None) -> bool:
+    """Whether the line has no counterparty: cash, cheques, own transfers, a bank's own fee (`AIB FEE`)."""
+    if _CHEQUE.fullmatch(taken.text):
+        return True
+    if taken.rule is None:
+        return False
+    if taken.rule.rule.party == "none":
+        return hit is None or not _is_its_name(taken, hit)
+    return hit is not None and taken.rule.rule.business == "bank fee" and "bank" in hit.merchant.flags
+
+
+def _names_person(taken: Line) -> bool:
+    """Whether a transfer went to PETER MÜLLER, whose name is a shop's too."""
+    if taken.rule is None or taken.rule.rule.party not in {"person", "maybe"}:
+        return False
+    name = left_over(taken)
+    return len(name) > 1 and name[0] in people.FIRST_NAMES and people.is_person(name, likely=False)
+
+
+def _paid_by(taken: Line, hit: Hit) -> bool:
+    """Whether wages come from a firm that only shares a short name with a brand: ACME CORP."""
+    wages = taken.rule is not None and taken.rule.rule.consumer == "paycheck"
+    return wages and not hit.merchant.written and hit.end - hit.start == 1
+
+
+def _through_bank(taken: Line, hit: Hit) -> Party | None:
+    """`REVOLUT PAYMENT FROM T BRENNOCK`: the person, not the bank."""
+    rule = taken.rule.rule if taken.rule else None
+    if rule is None or rule.party not in {"person", "maybe"} or "bank" not in hit.merchant.flags or not taken.rule:
+        return None
+    left = [
+        word for word in taken.tokens[hit.end : taken.place.kept] if word not in taken.rule.phrase and word not in NOISE
+    ]
+    if not people.is_person(left, likely=False):
+        return None
+    return Party(Company(title(people.without_title(left)), None), "person")
+
+
+def _known(taken: Line, hit: Hit) -> Party:
+    if hit.end > taken.place.kept:
+        # What was guessed to be a city is part of the name.
+        taken.place = taken.place._replace(city=None, state=None)
+    if hit.platform is not None:
+        taken.via.append(merchants.at_home(hit.platform, taken.homes))
+    elif "platform" in hit.merchant.flags and "*" in taken.text:
+        bought = shop_behind(taken, hit)
+        if bought is not None:
+            taken.via.append(merchants.at_home(hit.merchant, taken.homes))
+            return Party(bought, merchant=hit.merchant)
+    company = merchants.at_home(hit.merchant, taken.homes)
+    return Party(as_printed(company, taken.text), merchant=hit.merchant)
+
+
+def _own_service(taken: Line) -> Hit | None:
+    """`GOOGLE *ADS…`: Google is the processor of others, and sells services of its own under names of their own."""
+    if processors.COMPANIES["google"] not in taken.via:
+        return None
+    hit = matching.identify(["GOOGLE", *taken.tokens], len(taken.tokens) + 1)
+    return hit._replace(end=0) if hit and hit.merchant.company.website != "google.com" else None
+
+
+def _site(website: str, homes: frozenset[str]) -> Party:
+    known = merchants.by_website(website) or merchants.by_website(".".join(website.split(".")[-2:]))
+    if known is not None:
+        return Party(merchants.at_home(known, homes), merchant=known)
+    return Party(Company(name_of(website), website))
+
+
+def _left_over(taken: Line, *, likely: bool) -> Party | None:
+    """The name that remains once the words of the payment itself are off."""
+    name = left_over(taken)
+    if not name:
+        return None
+    rule = taken.rule.rule if taken.rule else None
+    asks = rule is not None and rule.party in {"person", "maybe"} and not _CARD & set(taken.every_token)
+    asks = asks and (name[0] in people.FIRST_NAMES or trades.by_words(canonical(tokens(" ".join(name)))[0]) is None)
+    wages = rule is not None and rule.business == "payroll"
+    if asks and people.is_person(name, likely=likely or wages):
+        return Party(Company(title(people.without_title(name)), None), "person")
+    if likely:
+        hit = matching.identify(tokens(" ".join(name)), len(name), taken.homes)
+        if hit is not None:
+            return Party(merchants.at_home(hit.merchant, taken.homes), merchant=hit.merchant)
+    return Party(Company(title(name), None))
+
+
+def _only_processor(taken: Line) -> Party:
+    """A processor alone on a line is itself the counterparty."""
+    if not taken.via:
+        return Party()
+    company = taken.via[-1]
+    return Party(company, merchant=merchants.by_website(company.website or ""))

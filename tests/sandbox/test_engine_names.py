@@ -1,0 +1,235 @@
+"""The engine on names: brands, countries, cut and squeezed names, trades, towns. Lines made up for these tests."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from pipeline.sandbox.engine import enrich, trades
+from pipeline.sandbox.engine.lookup import read_packed, read_table
+from pipeline.sandbox.engine.text import canonical, normalise, tokens
+from pipeline.sandbox.schema import Item, Location
+
+
+def look(text: str, currency: str = "USD", country: str | None = None, entry_type: str = "outgoing") -> dict[str, Any]:
+    place = Location(None, country) if country else None
+    return enrich(Item("t", text, dt.date(2024, 5, 1), 10.0, entry_type, currency, "h", place), "consumer")
+
+
+def party(text: str, currency: str = "USD", country: str | None = None) -> tuple[str | None, str | None]:
+    found = look(text, currency, country)["entities"]["counterparty"] or {"name": None, "website": None}
+    return found["name"], found["website"]
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "name", "website"),
+    [
+        # Brands that no one wrote down by hand.
+        ("POS PURCHASE WOODIES DIY GALWAY", "EUR", "Woodie's", "woodies.ie"),
+        ("OLLIES BARGAIN OUTLET 0231 TOLEDO OH", "USD", "Ollie's Bargain Outlet", "ollies.us"),
+        ("P TERRYS #7 AUSTIN TX", "USD", "P. Terry's", "pterrys.com"),
+        ("PETMANIA LIMERICK", "EUR", "Petmania", "petmania.ie"),
+        # Written as one word, or as two.
+        ("HOMEDEPOT #0602 BROOKLYN NY", "USD", "The Home Depot", "homedepot.com"),
+        ("MEDIA MARKT 0042", "EUR", "MediaMarkt", "mediamarkt.de"),
+        # Cut off where the bank's field ends.
+        ("OLLIES BARGAIN OUTL TOLEDO OH", "USD", "Ollie's Bargain Outlet", "ollies.us"),
+        # A letter is wrong.
+        ("SUPERDRUGG STORES", "GBP", "Superdrug", "superdrug.com"),
+        # Umlauts, and what became of an ampersand and of an apostrophe.
+        ("H & M 0123 PORTLAND OR", "USD", "H&M", "hm.com"),
+        ("TRADER JOE S #152 OAKLAND CA", "USD", "Trader Joe's", "traderjoes.com"),
+        ("MARKS AND SPENCER 0412", "GBP", "Marks & Spencer", "marksandspencer.com"),
+    ],
+)
+def test_brands(text, currency, name, website):
+    assert party(text, currency) == (name, website)
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "country", "website"),
+    [
+        ("MERCADONA 0042", "USD", "US", None),
+        ("WOODIES 12", "USD", "US", None),
+        ("COLES 0512 MELBOURNE", "AUD", None, "coles.com.au"),
+        ("ROSSMANN 12", "EUR", "DE", "rossmann.de"),
+    ],
+)
+def test_a_brand_of_another_country_does_not_win(text, currency, country, website):
+    found = party(text, currency, country)[1]
+    assert found == website or (website is None and found in {"mercadona.es", None})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CHASE STREET BAKERY BALTIMORE MD",
+        "APPLE VALLEY FAMILY DENTAL",
+        "TARGET SHOOTING RANGE BOISE ID",
+        "SHELL LAKE MARINA",
+        "ORANGE BLOSSOM NAILS",
+        "STINSON EQUIPMENT LTD",
+        "NEXT DOOR BAR",
+        "BOOTS AND SADDLES RIDING SCHOOL",
+        "SKY HIGH TRAMPOLINES",
+    ],
+)
+def test_a_shop_with_a_brands_word_in_its_name_has_no_website(text):
+    assert party(text)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "processor", "name"),
+    [
+        ("SQ TACO STAND AUSTIN TX", "Square", "Taco Stand"),
+        ("TST THE GREEN TABLE PORTLAND OR", "Toast", "The Green Table"),
+        ("PAYPAL MARKS SPENCER 35314369001", "PayPal", "Marks & Spencer"),
+        ("SUMUP THE TINY SHED", "SumUp", "The Tiny Shed"),
+        ("STICHTING MOLLIE PAYMENTS BLOEMENWINKEL", "Mollie", "Bloemenwinkel"),
+        ("KLARNA BANK AB WHIMBREL", "Klarna", "Whimbrel"),
+        ("CLEARPAY*JD SPORTS", "Clearpay", "JD Sports"),
+        ("CRV*PRET A MANGER", "Curve", "Pret A Manger"),
+        ("WPY*WHIMBREL COFFEE", "WePay", "Whimbrel Coffee"),
+        ("ZTL*WHIMBREL COFFEE", "Zettle", "Whimbrel Coffee"),
+        ("SPOTIFY BY ADYEN", "Adyen", "Spotify"),
+        ("BIZUM A FAVOR DE MARIA LOPEZ", "Bizum", "Maria Lopez"),
+        ("MOBILEPAY LARS HANSEN", "MobilePay", "Lars Hansen"),
+        ("GRUBHUB*SUSHIHOUSE grubhub.com NY", "Grubhub", "Sushihouse"),
+        ("PAYPAL EUROPE S.A.R.L. ET CIE S.C.A. PP.1234.PP . ZALANDO, Ihr Einkauf bei ZALANDO", "PayPal", "Zalando"),
+    ],
+)
+def test_processors_with_and_without_the_asterisk(text, processor, name):
+    found = look(text, "EUR" if "Einkauf" in text else "USD")["entities"]
+    assert [one["name"] for one in found["intermediaries"]] == [processor]
+    assert found["counterparty"]["name"] == name
+
+
+@pytest.mark.parametrize(
+    "text", ["PAYPAL TRANSFER 1029", "KLARNA BANK AB", "SUMUP PAYOUT 0305 PID123456", "PY *LONESTAR BBQ DALLAS TX"]
+)
+def test_no_one_stands_between(text):
+    assert look(text)["entities"]["intermediaries"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "mcc", "category"),
+    [
+        ("HARLAND FAMILY DENTAL", 8021, "medical bill"),
+        ("WHIMBREL PLUMBING AND HEATING", 1711, "home maintenance"),
+        ("PIZZERIA DA WHIMBREL", 5812, "restaurant"),
+        ("RESTAURANTE EL WHIMBREL", 5812, "restaurant"),
+        ("ROSENAPOTHEKE HAMBURG", 5912, "drugstore or pharmacy"),
+        ("BÄCKEREI WHIMBREL", 5462, "restaurant"),
+        ("BAECKEREI WHIMBREL", 5462, "restaurant"),
+        ("STADTBÄCKEREI WHIMBREL", 5462, "restaurant"),
+        ("COIFFEUR WHIMBREL", 7230, "self care"),
+        ("FIETSENWINKEL WHIMBREL", 5940, "sport and fitness"),
+        ("OFICINA WHIMBREL TALLER", 7538, "vehicle maintenance"),
+        ("WHIMBREL GAS AND ELECTRIC", 4900, "utilities"),
+        ("WHIMBREL ANIMAL HOSPITAL", 742, "pets"),
+    ],
+)
+def test_a_word_of_the_name_tells_the_trade(text, mcc, category):
+    found = look(text, "EUR")
+    assert (found["entities"]["counterparty"]["mccs"], found["categories"]["general"]) == ([mcc], category)
+    assert found["entities"]["counterparty"]["website"] is None
+
+
+@pytest.mark.parametrize("text", ["WHIMBREL TERRABONNE", "BRMBL TRDNG", "XQZ 12"])
+def test_nothing_is_said_of_names_that_tell_nothing(text):
+    found = look(text, "EUR")
+    assert found["entities"]["counterparty"]["mccs"] == []
+    assert found["categories"]["general"] == "not enough information"
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "city", "state", "country"),
+    [
+        ("WHIMBREL LONDON", "CAD", "London", None, "CA"),
+        ("WHIMBREL LONDON", "GBP", "London", None, "GB"),
+        ("WHIMBREL BIRMINGHAM", "USD", "Birmingham", None, "US"),
+        ("WHIMBREL PARIS", "USD", "Paris", None, "FR"),
+        ("WHIMBREL PARIS TX", "USD", "Paris", "TX", "US"),
+        ("WHIMBREL SPRINGFIELD IL", "USD", "Springfield", "IL", "US"),
+        ("WHIMBREL MUENCHEN", "EUR", "Muenchen", None, "DE"),
+        ("WHIMBREL GDYNIA POL", "EUR", "Gdynia", None, "PL"),
+        ("WHIMBREL LYON 3 1609", "EUR", "Lyon", None, "FR"),
+    ],
+)
+def test_towns_of_one_name_in_several_countries(text, currency, city, state, country):
+    found = look(text, currency)
+    place = found["location"]["structured"]
+    assert (place["city"], place["state"], place["country_code"]) == (city, state, country)
+    assert found["entities"]["counterparty"]["name"] == "Whimbrel"
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "name"),
+    [
+        ("STADTWERKE REUTLINGEN", "EUR", "Stadtwerke Reutlingen"),
+        ("CITY OF LOUISVILLE", "USD", "City of Louisville"),
+        ("UNIVERSITY OF LEICESTER", "GBP", "University of Leicester"),
+    ],
+)
+def test_a_place_stays_where_the_name_needs_it(text, currency, name):
+    assert party(text, currency)[0] == name
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("ORIG CO NAME:WHIMBREL LLC ORIG ID:9138864001 DESC DATE:240105 CO ENTRY DESCR:BILL SEC:CCD", "Whimbrel LLC"),
+        (
+            "SEPA Incasso algemeen doorlopend Incassant: NL12ZZZ Naam: WHIMBREL BV Machtiging: 12 Omschrijving: x",
+            "Whimbrel BV",
+        ),
+        ("SEPA-BASISLASTSCHRIFT WHIMBREL GMBH EREF+123 MREF+V123 CRED+DE12ZZZ SVWZ+Rechnung 4711", "Whimbrel GmbH"),
+        ("/TRTP/SEPA OVERBOEKING/IBAN/NL00/BIC/X/NAME/WHIMBREL BV/REMI/1234/EREF/X", "Whimbrel BV"),
+        ("4567 12MAR24 , WHIMBREL SHED , LEEDS GB", "Whimbrel Shed"),
+        ("PAGO CON TARJETA EN WHIMBREL, MADRID", "Whimbrel"),
+    ],
+)
+def test_formats_that_name_their_fields(text, name):
+    assert party(text, "EUR")[0] == name
+
+
+def test_the_website_of_the_country_and_the_one_that_is_printed():
+    assert party("ROSSMANN 12", "PLN")[1] == "rossmann.pl"
+    assert party("AMZN MKTP UK*2X3Y4Z amazon.co.uk", "GBP")[1] == "amazon.co.uk"
+
+
+@pytest.mark.parametrize(
+    "text", ["CHECK 1042", "CHEQUE 000123", "MONZO POT TRANSFER", "ACCOUNT MAINTENANCE FEE", "LNK HIGH ST LEEDS"]
+)
+def test_lines_without_a_counterparty(text):
+    assert look(text)["entities"]["counterparty"] is None
+
+
+def test_fuel_from_a_supermarket_is_fuel():
+    assert look("COSTCO GAS #0123 SAN JOSE CA")["categories"]["general"] == "fuel"
+    assert look("COSTCO WHSE #0123 SAN JOSE CA")["categories"]["general"] == "department or discount store"
+
+
+def test_canonical_tokens():
+    def key(text: str) -> list[str]:
+        return canonical(tokens(normalise(text)))[0]
+
+    assert key("Trader Joe's") == key("TRADER JOE S")
+    assert key("H&M") == key("H & M") == key("H M") == ["HM"]
+    assert key("Marks & Spencer") == key("MARKS AND SPENCER") == ["MARKS", "SPENCER"]
+    assert key("Müller") == key("MUELLER") == ["MULLER"]
+    assert canonical(["A", "B", "SHOP"]) == (["AB", "SHOP"], [0, 2])
+
+
+def test_every_kind_of_brand_has_a_code_and_a_category():
+    kinds = {row["kind"]: row for row in read_table("data/kinds.csv")}
+    assert {row[4] for row in read_packed("brands.zst")} <= kinds.keys()
+    assert all(len(row["mcc"]) == 4 for row in kinds.values())
+
+
+def test_clues_speak_only_when_they_are_sure():
+    assert trades.by_clues(["WHIMBREL", "TAXI"]).mcc == 4121
+    assert trades.by_clues(["WHIMBREL"]) is None
+    assert trades.by_clues([]) is None
