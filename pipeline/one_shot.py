@@ -171,10 +171,15 @@ class OneShot:
             self.outcome.violations = publish_warehouse(ws).violations
 
     def _tick(self, sensor: dg.SensorDefinition) -> None:
+        # The resource goes into the context: with one that is given in the call Dagster works on a copy of the context,
+        # and the cursor that the sensor sets is lost. The API was asked four times a second instead of every 15 s.
         context = dg.build_sensor_context(
-            instance=self.instance, cursor=self._cursors.get(sensor.name), definitions=self.defs
+            instance=self.instance,
+            cursor=self._cursors.get(sensor.name),
+            definitions=self.defs,
+            resources={"enrich": self.resource},
         )
-        requests: Any = sensor(context, enrich=self.resource)
+        requests: Any = sensor(context)
         try:
             requests = list(requests)
         except dg.Failure as failure:

@@ -24,6 +24,9 @@ _plain = msgspec.json.Decoder(float_hook=Decimal).decode
 _json = msgspec.json.Encoder(decimal_format="number").encode
 _MOST = Decimal(10) ** 14
 """An amount from here on fits no column (DECIMAL(18,4)), and is no amount."""
+_LONGEST = 36_525
+"""Days: a century."""
+_LAST_MCC = 9_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def decode_groups(raws: Sequence[msgspec.Raw]) -> DecodedGroups:
             known = split_known(_plain(raw), _TREE, "", extra)
             group = msgspec.convert(known, RecurrenceGroup)
             start, end = _day(group.start_date), _day(group.end_date)
-            _require_amounts(group)
+            _require_sense(group)
         except UNREADABLE as cause:
             found.problems.append(f"[{position}]: {complaint(cause)}")
         except _UnusableError as cause:
@@ -78,6 +81,13 @@ def _day(text: str) -> date:
         raise _UnusableError("start_date or end_date is no date") from cause
 
 
-def _require_amounts(group: RecurrenceGroup) -> None:
+def _require_sense(group: RecurrenceGroup) -> None:
+    """Raise for numbers that fit no column, or that no view could count with."""
     if not all(amount.is_finite() and abs(amount) < _MOST for amount in (group.total_amount, group.average_amount)):
         raise _UnusableError("an amount is too large, or no number")
+    days = group.periodicity_in_days
+    if not (days.is_finite() and 0 <= days <= _LONGEST):
+        raise _UnusableError("periodicity_in_days is no number of days")
+    mccs = group.counterparty.mccs if group.counterparty else None
+    if not all(0 <= mcc <= _LAST_MCC for mcc in mccs or ()):
+        raise _UnusableError("counterparty.mccs has a number that is no code")

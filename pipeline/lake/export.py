@@ -41,6 +41,9 @@ _ORDER = {table.name: place for place, table in enumerate(views.PUBLISHED)}
 _FORMULA = "^[=+\\-@\\t\\r\\n\\x{FF0B}\\x{FF0D}\\x{FF1D}\\x{FF20}]"
 """How a cell begins that a spreadsheet runs as a formula (OWASP, CSV injection), full-width forms included."""
 
+_INTERRUPTED = "Query interrupted"
+"""What DuckDB makes of Ctrl-C while a statement runs."""
+
 
 class ExportError(EnrichError):
     """DuckDB could not write the copy, or not read what it is a copy of. Nothing is left of it."""
@@ -158,6 +161,10 @@ def _reading(version: warehouse.Current, temporary: Path) -> Iterator[duckdb.Duc
             yield connection
     except duckdb.Error as error:
         raise ExportError(f"revision {version.revision} cannot be exported: {error}") from error
+    except RuntimeError as error:
+        if str(error) == _INTERRUPTED:
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> list[_Table]:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from sqlalchemy import select
 
 import assets.plan
 from pipeline import one_shot
 from pipeline.flow import collecting
 from pipeline.flow.status import read_status
 from pipeline.lake.durable import storage_errors
-from pipeline.ledger import batches
+from pipeline.ledger import batches, schema
 from pipeline.ledger.states import State
 from pipeline.one_shot import OneShot
 from pipeline.resources import EnrichResource
@@ -106,3 +107,15 @@ def test_a_batch_that_is_listed_after_it_was_bought_again_is_named_at_the_end(pr
         shot.finish(lambda _ws: None)
         time.sleep(0.1)
     assert read_status(project.ws).spending.charged_twice == 5
+
+
+def test_the_api_is_looked_at_as_often_as_set_and_not_in_each_turn(project_for, bank_file):
+    """A batch takes 15 s of the API's time, and so long is the time between two looks: here 3 s each."""
+    project = project_for(time_scale=5, sandbox={"time_scale": 5})
+    shot = OneShot(project.instance, project.resource)
+    assert shot.ingest([bank_file(5)], None)
+    shot.plan()
+    assert shot.finish(lambda _: None).troubles == []
+    calls = schema.api_calls
+    ((looks,),) = project.ws.ledger.rows(select(calls.c.calls).where(calls.c.call == "GET /v3/batches"))
+    assert 1 <= looks <= 4

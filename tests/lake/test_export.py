@@ -225,3 +225,21 @@ def test_a_copy_has_the_permissions_of_any_new_file(full: Lake, out: Path) -> No
     made = export(full.home, out / "copy.duckdb", format="duckdb").path
     assert made.stat().st_mode == (out / "any").stat().st_mode
     assert made.stat().st_nlink == 1
+
+
+def test_ctrl_c_ends_it_and_leaves_nothing(full: Lake, out: Path) -> None:
+    _published(full)
+    code = """
+import os, signal, sys, threading
+from pathlib import Path
+from pipeline.lake.export import export
+threading.Timer(float(sys.argv[3]), lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    while True:
+        export(Path(sys.argv[1]), Path(sys.argv[2]), format="duckdb", force=True)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    for seconds in (0.3, 0.37, 0.44, 0.51):
+        assert finish(child(code, full.home, out / "copy.duckdb", seconds)) == "interrupted\n"
+        assert {path.name for path in out.iterdir()} <= {"copy.duckdb"}

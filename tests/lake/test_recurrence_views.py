@@ -85,6 +85,18 @@ def test_a_payment_that_is_half_a_period_overdue_has_lapsed(lake: Lake, last: da
     assert (expected is None) == (status == "lapsed")
 
 
+def test_numbers_that_make_no_sense_spoil_no_other_row(lake: Lake) -> None:
+    _land(lake, {"date": SEEN})
+    good = {"periodicity": "monthly", "periodicity_in_days": 30, "average_amount": 5, "end_date": SEEN}
+    _group(lake, ["t0"], position=0, **good)
+    _group(lake, ["t0"], position=1, **{**good, "periodicity": "other", "periodicity_in_days": 0})
+    _group(lake, ["t0"], position=2, **{**good, "periodicity": "other", "periodicity_in_days": 1e-9})
+
+    found = _ask(lake, "SELECT monthly_cost FROM subscriptions ORDER BY monthly_cost NULLS LAST")
+
+    assert found == [(Decimal(5),), (Decimal("152187500000.00"),), (None,)]
+
+
 def test_nothing_but_what_goes_out_is_a_subscription_and_each_group_once(lake: Lake) -> None:
     _land(
         lake,

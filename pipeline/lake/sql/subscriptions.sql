@@ -70,7 +70,7 @@ SELECT
     transactions AS payments,
     average_amount,
     last_amount,
-    CAST(CAST(average_amount AS DOUBLE) * per_month AS DECIMAL(18, 2)) AS monthly_cost,
+    TRY_CAST(CAST(average_amount AS DOUBLE) * per_month AS DECIMAL(18, 2)) AS monthly_cost,
     start_date AS first_date,
     end_date AS last_date,
     CASE WHEN NOT lapsed THEN expected END AS next_expected,
