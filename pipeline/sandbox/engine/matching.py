@@ -35,14 +35,19 @@ _GENERIC = word_set(
     " RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA"
     " NEDERLAND IRELAND"
 )
+_SELLS_ALL = frozenset(
+    {"groceries", "department or discount store", "e-commerce purchase", "digital content and streaming", "saas tools"}
+    | {"electronics", "vehicle maintenance"}
+)
+"""Behind such names another trade is a department of theirs."""
 _AMBIGUOUS = 10
 """A single word of the brand table that is shorter counts only where nothing strange stands behind it."""
 _LEAST_BEHIND = 9
 _LEAST_ABROAD = 6
 """Letters from which a name written by hand is believed outside its countries too."""
-_LEAST_INSIDE = 5
+_LEAST_INSIDE = 7
 """Letters that a single word needs to be found behind words that are not its own."""
-_SHORT = 6
+_SHORT = 10
 _TRUNCATED = 7
 _FULL_FIELD = 18
 _ALIKE = 90.0
@@ -127,8 +132,8 @@ def _score(entry: Entry, start: int, line: _Line) -> int | None:
     abroad = bool(merchant.countries and line.homes) and merchant.countries.isdisjoint(line.homes)
     if abroad and (not merchant.written or entry.exact or entry.letters < _LEAST_ABROAD):
         return None
-    before = sum(word not in _GENERIC for word in line.key[:start]) if start else 0
-    if before and entry.letters < _LEAST_INSIDE:
+    before = sum(not _plain(word) for word in line.key[:start]) if start else 0
+    if before and entry.words == 1 and entry.letters < _LEAST_INSIDE:
         return None
     if entry.exact:
         if before or not (_alone_written(entry, line, stop) if merchant.written else _alone(entry, line, start, stop)):
@@ -180,13 +185,13 @@ def _clear(entry: Entry, line: _Line, start: int, stop: int) -> bool:
         return entry.words > 1 and entry.letters >= _LEAST_BEHIND
     behind = [word for word in line.key[stop : line.kept] if not _plain(word)]
     if entry.words > 1:
-        return True
+        return entry.letters > _SHORT or _same_trade(entry, line.key[stop : line.kept])
     return (not behind or entry.letters >= _AMBIGUOUS) and _same_trade(entry, line.key[stop : line.kept])
 
 
 def _clear_written(entry: Entry, line: _Line, stop: int) -> bool:
     """Whether no other trade stands behind a short name written by hand: `CHASE STREET BAKERY` is no bank."""
-    if entry.words > 1 or entry.letters > _SHORT:
+    if entry.words > 1 or entry.letters > _SHORT or entry.merchant.category in _SELLS_ALL:
         return True
     trade = _trade_behind(line, stop)
     return trade is None or trade.category in {entry.merchant.category, "other", ""}
