@@ -2,10 +2,12 @@
 
 import dagster as dg
 
-from pipeline.flow.health import health, results_missing
+from pipeline.flow.health import health, results_missing, unknown_categories
+from pipeline.ledger import recurrence
 from pipeline.resources import Enrich
 
 FRESH_HOURS = 24
+SHOWN = 20
 
 
 @dg.asset_check(
@@ -58,4 +60,44 @@ def fresh(enrich: Enrich) -> dg.AssetCheckResult:
     )
 
 
-CHECKS = [nothing_overdue, nothing_held, results_complete, fresh]
+@dg.asset_check(
+    asset="recurrence_groups",
+    description="The recurring groups of every holder could be had and read; the last ones stay where they could not.",
+)
+def recurrence_complete(enrich: Enrich) -> dg.AssetCheckResult:
+    with enrich.workspace() as ws:
+        counts = recurrence.counts(ws.ledger)
+    return dg.AssetCheckResult(
+        passed=counts.failing == 0 and counts.unreadable == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "holders": counts.holders,
+            "due": counts.due,
+            "failing": counts.failing,
+            "unreadable": counts.unreadable,
+        },
+    )
+
+
+@dg.asset_check(
+    asset="category_sets",
+    description=(
+        "Every category in the tables is in a list of its set: see the view `unknown_categories`. Looks at what is"
+        " published."
+    ),
+)
+def categories_known(enrich: Enrich) -> dg.AssetCheckResult:
+    unknown = unknown_categories(enrich.settings().home)
+    return dg.AssetCheckResult(
+        passed=not unknown,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "unknown": len(unknown),
+            "transactions": sum(row.transactions for row in unknown),
+            "categories": "\n".join(f"{row.category_set}, {row.direction}: {row.category}" for row in unknown[:SHOWN])
+            or "none",
+        },
+    )
+
+
+CHECKS = [nothing_overdue, nothing_held, results_complete, fresh, recurrence_complete, categories_known]

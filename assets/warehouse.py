@@ -18,7 +18,10 @@ from pipeline.runs import known_troubles, mark_run
     specs=[
         dg.AssetSpec(
             "warehouse",
-            deps=["transactions", "intermediaries", "raw_transactions", "account_holders"],
+            deps=[
+                *("transactions", "intermediaries", "raw_transactions", "account_holders"),
+                *("recurrence_groups", "category_sets"),
+            ],
             skippable=True,
             group_name="warehouse",
             kinds={"duckdb"},

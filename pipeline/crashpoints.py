@@ -88,6 +88,9 @@ BACKUP_POINTS = (
 )
 """Those of `enrich backup | restore`; tests/flow/test_backup.py kills processes at them."""
 
+REFRESH_POINTS = ("recurrence.after_claim", "recurrence.after_archive", "recurrence.after_commit")
+"""Those of a refresh of recurring groups; tests/flow/test_recurrence.py kills processes at them."""
+
 
 def point(name: str) -> None:
     """Die here if that was asked for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets import checks, holders, plan, raw, results, submissions, warehouse
+from assets import analytics, checks, holders, plan, raw, results, submissions, warehouse
 from pipeline.jobs import JOBS, SCHEDULES
 from pipeline.operator_jobs import OPERATOR_JOBS
 from pipeline.resources import EnrichResource
@@ -20,6 +20,8 @@ def build_defs(resource: EnrichResource | None = None) -> dg.Definitions:
             holders.account_holders,
             submissions.batch_submissions,
             results.collected_batches,
+            analytics.recurrence_groups,
+            analytics.category_sets,
             warehouse.warehouse,
         ],
         asset_checks=checks.CHECKS,

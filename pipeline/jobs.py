@@ -4,7 +4,9 @@ from typing import Any
 
 import dagster as dg
 
+from pipeline.flow.choosing import may_call
 from pipeline.flow.inbox import settled_files
+from pipeline.flow.recurrence import is_wanted
 from pipeline.flow.retention import forget_events, remove_replaced
 from pipeline.flow.sweeping import sweep
 from pipeline.partitions import LANDED_ASSETS
@@ -76,10 +78,21 @@ def retention_job() -> None:
     remove_old()
 
 
+recurrence_job = dg.define_asset_job(
+    "recurrence",
+    selection=["recurrence_groups"],
+    description="Ask what recurs in the histories of the account holders of whom something was landed since.",
+)
+categories_job = dg.define_asset_job(
+    "categories", selection=["category_sets"], description="Fetch the sets of categories and keep them for today."
+)
+
 health_job = dg.define_asset_job(
     "health",
-    selection=dg.AssetSelection.checks_for_assets("batch_submissions", "batch_results", "transactions"),
-    description="Is anything overdue, held, incomplete or stale? Looks at the ledger; changes nothing.",
+    selection=dg.AssetSelection.checks_for_assets(
+        "batch_submissions", "batch_results", "transactions", "recurrence_groups", "category_sets"
+    ),
+    description="Is anything overdue, held, incomplete, stale or unknown? Looks only; changes nothing.",
 )
 
 JOBS: list[Any] = [
@@ -89,6 +102,8 @@ JOBS: list[Any] = [
     submit_job,
     collect_job,
     warehouse_job,
+    recurrence_job,
+    categories_job,
     health_job,
     sweep_job,
     retention_job,
@@ -142,4 +157,40 @@ health_schedule = dg.ScheduleDefinition(
     description="Hourly, so that the checks speak up when nothing moves and nothing is published.",
 )
 
-SCHEDULES = [ingest_schedule, plan_schedule, sweep_schedule, retention_schedule, health_schedule]
+
+@dg.schedule(
+    job=recurrence_job,
+    cron_schedule="20 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=(
+        "Hourly, whatever is still under way: the sensor `refreshes` waits until no batch is. Only holders of whom"
+        " something was landed since are asked about."
+    ),
+)
+def recurrence_schedule(context: dg.ScheduleEvaluationContext, enrich: Enrich) -> dg.RunRequest | dg.SkipReason:
+    with enrich.workspace() as ws:
+        wanted = may_call(ws) and is_wanted(ws)
+    if not wanted:
+        return dg.SkipReason("no history has grown since it was asked about")
+    if is_under_way(context.instance, recurrence_job.name):
+        return dg.SkipReason("it is being asked")
+    return dg.RunRequest()
+
+
+categories_schedule = dg.ScheduleDefinition(
+    name="categories_schedule",
+    job=categories_job,
+    cron_schedule="10 0 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Once a day: two calls, and one for each own set of a holder.",
+)
+
+SCHEDULES = [
+    ingest_schedule,
+    plan_schedule,
+    sweep_schedule,
+    retention_schedule,
+    health_schedule,
+    recurrence_schedule,
+    categories_schedule,
+]

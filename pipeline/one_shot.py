@@ -23,9 +23,11 @@ from pipeline.errors import EnrichError
 from pipeline.flow.late import find_late
 from pipeline.flow.publishing import publication_is_due, publish_warehouse
 from pipeline.flow.workspace import Workspace
-from pipeline.ledger import batches, circuit, sending
+from pipeline.jobs import categories_job, recurrence_job
+from pipeline.ledger import batches, circuit, recurrence, sending
 from pipeline.ledger.states import OPEN_STATES, State
 from pipeline.process import this_process
+from pipeline.refresh_sensor import refreshes_due
 from pipeline.resources import EnrichResource
 from pipeline.runs import CONCERNS_ALL, FAILED_FILES, PROCESS_TAG, SESSION_TAG, reap_dead_runs
 from pipeline.sensors import completions, publications, submissions
@@ -43,6 +45,11 @@ MAX_FAILURES = 15
 DISPATCH_SECONDS = 5.0
 """A run asked for here begins at once. With the daemon's two minutes a run after one that had ended on a full disk, and
 could note nothing more, waited them out."""
+
+REFRESH_SECONDS = 60.0
+"""How long `enrich run` asks what recurs: of 300 holders at half the documented rate."""
+_REFRESH_TURN_SECONDS = 5.0
+"""Of each Dagster run of that, so that the bar moves."""
 
 
 @dataclass(slots=True)
@@ -92,6 +99,7 @@ class OneShot:
                 while self._turn(ws):
                     on_turn(ws)
                     time.sleep(_TURN_SECONDS)
+                self._refresh(ws, on_turn)
             finally:
                 self._publish(ws)
             on_turn(ws)
@@ -126,6 +134,22 @@ class OneShot:
             if opened is not None and opened.kind == circuit.OUTAGE and opened.probes < MAX_PROBES:
                 return None  # that passes by waiting: a probe is sent by itself
             return sending.obstacle(conn, ws.limits, rows, now=ws.ledger.now(), run_id=self._session)
+
+    def _refresh(self, ws: Workspace, on_turn: Callable[[Workspace], None]) -> None:
+        """What recurs, and the categories: for a minute at most, and not where nothing can be sent either."""
+        until = time.monotonic() + REFRESH_SECONDS
+        if self.outcome.stopped_by is not None:
+            return
+        if categories_job.name in refreshes_due(ws):
+            self._run(categories_job.name)
+        config = {"ops": {"recurrence_groups": {"config": {"seconds": _REFRESH_TURN_SECONDS}}}}
+        while recurrence_job.name in refreshes_due(ws) and time.monotonic() < until:
+            if not self._run(recurrence_job.name, run_config=config):
+                break
+            on_turn(ws)
+        left = recurrence.counts(ws.ledger).due
+        if left and ws.settings.recurrence == "auto":
+            self._note(f"what recurs is not known yet of {left} account holders; the next run goes on, or the daemon")
 
     def _look_for_late(self, ws: Workspace) -> None:
         """Past the promise: the `sweep` job does it for the daemon, and without one nobody else would."""

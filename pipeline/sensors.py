@@ -41,6 +41,7 @@ from pipeline.partitions import (
     settled_metadata,
     submission_metadata,
 )
+from pipeline.refresh_sensor import refreshes
 from pipeline.resources import Enrich
 from pipeline.runs import RANGE_END, RANGE_START, is_under_way, reap_dead_runs, to_start
 
@@ -266,4 +267,4 @@ def publication_may_be_asked_for(ws: Workspace) -> bool:
     return publication_is_due(ws) and is_due(asked_until, ws.ledger.now(), ws.ledger.longest.dispatch)
 
 
-SENSORS = [inbox, submissions, completions, publications, alerts]
+SENSORS = [inbox, submissions, completions, refreshes, publications, alerts]

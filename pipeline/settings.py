@@ -97,6 +97,11 @@ class Settings(BaseSettings):
     claim_seconds: Wait = Field(60, gt=0, description="How long a step owns a batch without a heartbeat.")
     dispatch_seconds: Wait = Field(120, gt=0, description="How long a requested run may take to start.")
 
+    # -- besides enrichment -------------------------------------------------------------------------------------
+    recurrence: Literal["auto", "never"] = Field(
+        "auto", description="never: what recurs is not asked for. It is one call for each holder with new rows."
+    )
+
     # -- failures -----------------------------------------------------------------------------------------------
     grace: Wait = Field(1_800, description="Longest late arrival plus list lag of a batch (30 min).")
     resend: Literal["auto", "never"] = Field("auto", description="never: hold instead of sending again.")

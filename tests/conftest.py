@@ -227,8 +227,10 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items):
-    """With the ledger on a server, what tests the ledger as a file is skipped."""
+    """Skip what is costly where not all is asked for, and with the ledger on a server what tests it as a file."""
     for item in items:
+        if item.get_closest_marker("whole") and not os.environ.get("ENRICH_ALL_CRASHES"):
+            item.add_marker(pytest.mark.skip(reason="costs much: make verify plays it"))
         if ON_POSTGRES and item.get_closest_marker("sqlite"):
             item.add_marker(pytest.mark.skip(reason="of the ledger as a file"))
 

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 EDGE = {
     "pipeline.alert_sensor", "pipeline.cli", "pipeline.columns", "pipeline.definitions", "pipeline.instance",
     "pipeline.jobs", "pipeline.one_shot", "pipeline.operator_jobs",
-    "pipeline.partitions", "pipeline.resources", "pipeline.retiring", "pipeline.runs", "pipeline.sensors", "assets",
+    "pipeline.partitions", "pipeline.refresh_sensor",
+    "pipeline.resources", "pipeline.retiring", "pipeline.runs", "pipeline.sensors", "assets",
 }  # fmt: skip
 """Only these may import dagster."""
 

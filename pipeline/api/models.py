@@ -8,6 +8,7 @@ which keeps unknown fields. Nothing here reads files or makes calls.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -181,3 +182,22 @@ class EnrichedTransaction(_Known, frozen=True, gc=False):
     def __post_init__(self) -> None:
         if self.created_at is not None:
             msgspec.structs.force_setattr(self, "created_at", as_utc(self.created_at))
+
+
+class RecurrenceGroup(_Known, frozen=True, gc=False):
+    """Payments of one holder that recur: `periodicity` is a word, `periodicity_in_days` the median gap.
+
+    Dates are text, a day with or without a time. There is no currency in it; the transactions have one.
+    """
+
+    id: str
+    start_date: str
+    end_date: str
+    total_amount: Decimal
+    average_amount: Decimal
+    periodicity_in_days: Decimal
+    periodicity: str
+    transaction_ids: list[str]
+    entry_type: str | None = None
+    counterparty: Counterparty | None = None
+    categories: Categories | None = None

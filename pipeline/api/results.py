@@ -151,7 +151,7 @@ def _salvage(raw: msgspec.Raw) -> DecodedItem:
             if name not in _TREE:
                 extra[name] = plain
             elif name != "id":
-                known = _split(plain, _TREE[name], name, extra)
+                known = split_known(plain, _TREE[name], name, extra)
                 sections[name] = msgspec.convert(known, _SECTIONS[name] | None)
         except UNREADABLE as cause:
             problems.append(_problem(f".{name}", cause))
@@ -186,28 +186,28 @@ def _problem(path: str, cause: Exception) -> str:
 _Tree = dict[str, "_Tree"]
 
 
-def _tree(kind: Any) -> _Tree:
+def tree_of(kind: Any) -> _Tree:
     """Names of the fields below a type, nested; `{}` for what is no struct. A list stands for its elements."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return {each.encode_name: _tree(each.type) for each in msgspec.structs.fields(kind)}
-    return next((found for part in get_args(kind) if (found := _tree(part))), {})
+        return {each.encode_name: tree_of(each.type) for each in msgspec.structs.fields(kind)}
+    return next((found for part in get_args(kind) if (found := tree_of(part))), {})
 
 
-def _split(value: Any, tree: _Tree, path: str, extra: dict[str, Any]) -> Any:
+def split_known(value: Any, tree: _Tree, path: str, extra: dict[str, Any]) -> Any:
     """`value` without the fields that `tree` does not have; those go into `extra` under their paths."""
     if not tree:
         return value
     if isinstance(value, list):
-        return [_split(each, tree, f"{path}[{index}]", extra) for index, each in enumerate(value)]
+        return [split_known(each, tree, f"{path}[{index}]", extra) for index, each in enumerate(value)]
     if not isinstance(value, dict):
         return value
     known: dict[str, Any] = {}
     for name, inner in value.items():
         if name in tree:
-            known[name] = _split(inner, tree[name], f"{path}.{name}", extra)
+            known[name] = split_known(inner, tree[name], f"{path}.{name}", extra)
         else:
             extra[f"{path}.{name}"] = inner
     return known
 
 
-_TREE = _tree(EnrichedTransaction)
+_TREE = tree_of(EnrichedTransaction)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.cli import backup, operator, rebuild, webhooks
+from pipeline.cli import backup, export, operator, rebuild, webhooks
 from pipeline.cli.main import app
 
-__all__ = ["app", "backup", "operator", "rebuild", "webhooks"]
+__all__ = ["app", "backup", "export", "operator", "rebuild", "webhooks"]

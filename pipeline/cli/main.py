@@ -19,7 +19,7 @@ from pipeline.cli import show
 from pipeline.errors import EnrichError
 from pipeline.flow.workspace import Workspace, open_workspace
 from pipeline.lake.warehouse import query as query_warehouse
-from pipeline.settings import load_settings
+from pipeline.settings import MAX_BATCH_ITEMS, load_settings
 
 WAITS_FOR_PERSON = 3
 
@@ -34,7 +34,10 @@ app = typer.Typer(
 Files = Annotated[list[Path], typer.Argument(help="CSV, JSONL or Parquet files.", show_default=False)]
 MappingFile = Annotated[Path | None, typer.Option("--mapping", "-m", help="TOML from the file's columns to ours.")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Data folder (ENRICH_DATA_DIR).")]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Items per batch (ENRICH_BATCH_SIZE).")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch-size", min=1, max=MAX_BATCH_ITEMS, help="Items per batch (ENRICH_BATCH_SIZE)."),
+]
 TimeScale = Annotated[float | None, typer.Option("--time-scale", help="How much faster the sandbox's clock runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 

@@ -84,5 +84,7 @@ def _tell_tables(report: RebuildReport) -> None:
             typer.echo(f"{name}, for example: {', '.join(t.examples)}")
         if t.damaged:
             show.warn(f"{len(t.damaged)} of the files of {name} are not as they were written, such as {t.damaged[0]}")
+    if report.categories:
+        show.warn(f"read again, the answers give other categories for: {', '.join(report.categories)}")
     if report.recounted:
         show.warn(f"read again, these files give other numbers of rows: {', '.join(report.recounted)}")

@@ -16,7 +16,7 @@ from pipeline.flow.preview import preview
 from pipeline.flow.status import read_status
 from pipeline.flow.workspace import Workspace, open_workspace
 from pipeline.instance import open_instance
-from pipeline.ledger import batches, holders, manifest
+from pipeline.ledger import batches, holders, manifest, recurrence
 from pipeline.ledger.states import State
 from pipeline.local_api import start_sandbox
 from pipeline.one_shot import OneShot, Outcome
@@ -173,10 +173,7 @@ def _bars() -> Iterator[Callable[[Workspace], None]]:
     """A bar per phase, in rows."""
     columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=show.out) as progress:
-        tasks = {
-            name: progress.add_task(name, total=None)
-            for name in ("holders", "planned", "submitted", "processed", "landed")
-        }
+        tasks = {name: progress.add_task(name, total=None) for name in PHASES}
 
         def on_turn(ws: Workspace) -> None:
             for name, (done, total) in phases(ws).items():
@@ -185,11 +182,11 @@ def _bars() -> Iterator[Callable[[Workspace], None]]:
         yield on_turn
 
 
-PHASES = ("holders", "planned", "submitted", "processed", "landed")
+PHASES = ("holders", "planned", "submitted", "processed", "landed", "recurring")
 
 
 def phases(ws: Workspace) -> dict[str, tuple[int, int]]:
-    """Done and in all, for each phase: account holders created at the API, then rows."""
+    """Done and in all, for each phase: account holders created at the API, then rows, then holders asked about."""
     counts = batches.counts_by_state(ws.ledger)
     with ws.ledger.read() as conn:
         waiting = sum(row.rows for row in manifest.live(conn, "waiting"))
@@ -198,11 +195,12 @@ def phases(ws: Workspace) -> dict[str, tuple[int, int]]:
     processed, _ = batches.progress(ws.ledger)
     landed = counts.get(State.LANDED, (0, 0))[1]
     everything = waiting + planned
-    people = holders.counts(ws.ledger)
+    people, histories = holders.counts(ws.ledger), recurrence.counts(ws.ledger)
     return {
         "holders": (people.get(holders.CONFIRMED, 0), sum(people.values())),
         "planned": (planned, everything),
         "submitted": (planned - unsent, everything),
         "processed": (processed, everything),
         "landed": (landed, everything),
+        "recurring": (histories.holders - histories.due, histories.holders),
     }

@@ -67,12 +67,12 @@ class Referred:
 
 def read_references(ledger: Path) -> tuple[int, list[Referred]]:
     """The manifest's revision in a ledger file that nobody writes to, and the files that it refers to, each once."""
-    m, d, s = schema.manifest_files, schema.documents, schema.source_files
+    m, d, s, k = schema.manifest_files, schema.documents, schema.source_files, schema.kept_answers
     with copying.unchanging(ledger).connect() as conn:
         revision = manifest.revision(conn)
         live = conn.execute(select(m.c.path, m.c.bytes, m.c.sha256).where(m.c.removed_revision.is_(None)))
         lake = [Referred("lake", *row) for row in live]
-        archived = {*conn.execute(select(d.c.path)).scalars(), *conn.execute(select(s.c.archive_path)).scalars()}
+        archived = {path for c in (d.c.path, s.c.archive_path, k.c.path) for path in conn.execute(select(c)).scalars()}
     return revision, lake + [Referred("archive", path) for path in sorted(archived)]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
 from pipeline.flow.landing import RESULT_MISSING, RESULT_UNREADABLE
 from pipeline.flow.workspace import Workspace
 from pipeline.lake.snapshot import reader
+from pipeline.lake.warehouse import current, query
 from pipeline.ledger import batches, circuit, manifest
 from pipeline.ledger.states import SLOT_STATES, State
 
@@ -58,3 +60,21 @@ def results_missing(ws: Workspace) -> int:
         query = f"SELECT count(*) FROM {reader(landed)} WHERE error_code IN ($missing, $unreadable)"  # noqa: S608
         ((count,),) = con.execute(query, {"missing": RESULT_MISSING, "unreadable": RESULT_UNREADABLE}).fetchall()
     return int(count)
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownCategory:
+    """A row of the view `unknown_categories`, without its dates."""
+
+    category_set: str
+    direction: str
+    category: str
+    transactions: int
+
+
+def unknown_categories(home: Path) -> list[UnknownCategory]:
+    """Categories of enriched rows that no day's list of their set has, as published; none before the first time."""
+    if current(home) is None:
+        return []
+    found = query(home, "SELECT category_set, direction, category, transactions FROM unknown_categories")
+    return [UnknownCategory(*row) for row in found.rows]

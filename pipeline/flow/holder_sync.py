@@ -61,22 +61,22 @@ def _existing(client: ApiClient, holder_id: str, error: ApiError) -> AccountHold
 
 def _confirm(ws: Workspace, client: ApiClient, holder_id: str, type_: str, report: HolderReport) -> None:
     try:
-        client.create_account_holder(holder_id, type_)
+        there = client.create_account_holder(holder_id, type_)
         report.created += 1
         point("holders.after_create")
     except ApiError as error:
         if error.fate != "permanent" or open_if_final(ws, error):
             raise
-        there = _existing(client, holder_id, error)
-        if there is None:  # refused for what it is; the others are no worse for it
+        found = _existing(client, holder_id, error)
+        if found is None:  # refused for what it is; the others are no worse for it
             holders.settle(ws.ledger, holder_id, holders.MISMATCH, detail=str(error))
             report.mismatched += 1
             return
-        if there.type != type_:
-            detail = f"the API has it as {there.type}, the files say {type_}"
+        if found.type != type_:
+            detail = f"the API has it as {found.type}, the files say {type_}"
             holders.settle(ws.ledger, holder_id, holders.MISMATCH, detail=detail)
             report.mismatched += 1
             return
-        report.existed += 1
-    holders.settle(ws.ledger, holder_id, holders.CONFIRMED)
+        there, report.existed = found, report.existed + 1
+    holders.settle(ws.ledger, holder_id, holders.CONFIRMED, category_id=there.category_id)
     point("holders.after_confirm")

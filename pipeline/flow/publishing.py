@@ -22,7 +22,7 @@ from pipeline.lake.identity import IdentityReport, SourceCount, archived_ids, ch
 from pipeline.lake.publish import publish
 from pipeline.lake.snapshot import Snapshot
 from pipeline.lake.warehouse import current
-from pipeline.ledger import documents, manifest, schema
+from pipeline.ledger import category_sets, documents, manifest, schema
 from pipeline.ledger.states import CHARGED_ATTEMPTS, IN_FLIGHT, ROW_STATE, State
 
 
@@ -95,6 +95,7 @@ def _read(ws: Workspace) -> _Read:
             "batch_attempts": _attempts(conn),
             "account_holders": _holders(conn),
             "api_calls": _calls(conn),
+            "category_days": _frame(tables.CATEGORY_DAYS, [tuple(row) for row in category_sets.days(conn)]),
         }
         sources = [SourceCount(row.file_id, row.name, row.records) for row in conn.execute(select(schema.source_files))]
         batch_rows = list(conn.execute(select(b).order_by(b.c.plan_seq)))
@@ -187,9 +188,16 @@ def _attempts(conn: Connection) -> pl.DataFrame:
 
 
 def _holders(conn: Connection) -> pl.DataFrame:
-    h = schema.holders
-    names = [h.c[name] for name in tables.ACCOUNT_HOLDERS.names]
-    rows = conn.execute(select(*names).order_by(h.c.account_holder_id))
+    h, r = schema.holders, schema.recurrence
+    query = (
+        select(
+            h.c.account_holder_id, h.c.type, h.c.state, h.c.first_seen_at, h.c.confirmed_at, h.c.detail,
+            h.c.category_id, r.c.refreshed_at, r.c.due_since, r.c.error,
+        )
+        .outerjoin(r, r.c.account_holder_id == h.c.account_holder_id)
+        .order_by(h.c.account_holder_id)
+    )  # fmt: skip
+    rows = conn.execute(query)
     return _frame(tables.ACCOUNT_HOLDERS, [tuple(row) for row in rows])
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import shutil
 import time
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import polars as pl
 from sqlalchemy import update
 
+from pipeline.api.categories import CategorySet, decode_set
 from pipeline.api.errors import ApiError
 from pipeline.api.results import DecodedItem, decode_item
 from pipeline.errors import ConflictError, IntegrityError
@@ -25,8 +27,11 @@ from pipeline.flow.rebuild.places import place_rows, planned
 from pipeline.flow.rebuild.sources import read_again, settle_again
 from pipeline.flow.rebuild.store import Store, open_store
 from pipeline.flow.rebuild.swap import Comparison, TableReport
+from pipeline.flow.recurrence import Answer, frame_of, owner_of, rows_of
+from pipeline.flow.recurrence import read_archived as read_answers
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import files, tables
+from pipeline.lake.archive import open_archive
 from pipeline.lake.durable import inside, new_file
 from pipeline.ledger import holders, manifest, schema
 from pipeline.ledger.db import chunks
@@ -39,7 +44,8 @@ _COUNTS = ("records", "accepted", "repeats", "rejected")
 class RebuildReport:
     """What was compared at which revision; `committed` is the revision in which it was put in place, or None.
 
-    `recounted`: names of the source files that give other numbers of rows than the ledger says.
+    `recounted`: names of the source files that give other numbers of rows than the ledger says. `categories`: sets of
+    which an archived answer gives other lists.
     """
 
     revision: int
@@ -47,6 +53,7 @@ class RebuildReport:
     batches: int
     tables: dict[str, TableReport]
     recounted: list[str]
+    categories: list[str]
     seconds: float = 0.0
     committed: int | None = None
 
@@ -68,15 +75,19 @@ class RebuildReport:
     @property
     def differs(self) -> bool:
         """Whether any row is not what it was."""
-        return bool(self.recounted) or any(table.differs for table in self.tables.values())
+        return bool(self.recounted or self.categories) or any(table.differs for table in self.tables.values())
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What a commit takes beside the files: counts by file id that differ, holders of waiting rows with their types."""
+    """What a commit takes beside the files.
+
+    Counts by file id that differ, holders of waiting rows with their types, and category lists by id that differ.
+    """
 
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     holders: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, CategorySet] = field(default_factory=dict)
 
 
 def rebuild(ws: Workspace, *, accept: bool = False) -> RebuildReport:
@@ -92,7 +103,10 @@ def rebuild(ws: Workspace, *, accept: bool = False) -> RebuildReport:
         comparison = Comparison(ws.lake, scratch / "lake", known.live)
         made = _make(ws, store, known, comparison)
         recounted = [row.name for row in known.sources if row.file_id in made.counts]
-        report = RebuildReport(known.revision, len(known.sources), len(known.batches), comparison.tables, recounted)
+        categories = sorted({row.category_set for row in known.category_lists if row.content_id in made.lists})
+        report = RebuildReport(
+            known.revision, len(known.sources), len(known.batches), comparison.tables, recounted, categories
+        )
         if accept if report.differs else report.lost:
             report.committed = _commit(ws, known, comparison, made)
     report.seconds = time.monotonic() - started
@@ -106,8 +120,9 @@ def _make(ws: Workspace, store: Store, known: Known, comparison: Comparison) -> 
         _make_batch(ws, known, batch, rows, comparison)
     waiting = store.waiting()
     comparison.take(tables.WAITING, None, waiting, stem="rebuilt")
+    _make_recurrence(ws, known, comparison)
     comparison.finish()
-    return _Made(counts, holders_of(waiting))
+    return _Made(counts, holders_of(waiting), _lists_that_differ(ws, known))
 
 
 def _make_sources(ws: Workspace, store: Store, known: Known, comparison: Comparison) -> dict[str, dict[str, int]]:
@@ -153,6 +168,40 @@ def _read_answer(ws: Workspace, key: str, path: str) -> list[DecodedItem]:
         raise IntegrityError(f"batch {key}: its archived answer {path} cannot be read any more: {error}") from error
 
 
+def _make_recurrence(ws: Workspace, known: Known, comparison: Comparison) -> None:
+    """The groups of each bucket's holders, out of the last answer about each."""
+    for bucket, holders_in_it in groupby(known.recurrence, lambda row: row.bucket):
+        answers: dict[str, dict[str, Answer]] = {}
+        rows: list[tuple[Any, ...]] = []
+        for holder in holders_in_it:
+            if holder.path not in answers:
+                answers[holder.path] = read_answers(ws, holder.path)
+            answer = answers[holder.path].get(holder.account_holder_id)
+            if answer is None:
+                raise IntegrityError(
+                    f"holder {holder.account_holder_id}: its archived answer {holder.path} does not have it"
+                )
+            rows += rows_of(answer)
+        frame = frame_of(rows).sort("account_holder_id", "position")
+        comparison.take(tables.RECURRENCE_GROUPS, owner_of(bucket), frame, stem=owner_of(bucket))
+
+
+def _lists_that_differ(ws: Workspace, known: Known) -> dict[str, CategorySet]:
+    """Category lists of which the archived answer reads otherwise than the ledger says."""
+    found = {}
+    for row in known.category_lists:
+        with open_archive(ws.archive, row.path) as stream:
+            try:
+                again = decode_set(stream.read())
+            except ApiError as error:
+                raise IntegrityError(
+                    f"categories {row.category_set}: the archived answer {row.path} cannot be read any more: {error}"
+                ) from error
+        if (again.incoming, again.outgoing) != (row.incoming, row.outgoing):
+            found[row.content_id] = again
+    return found
+
+
 def _commit(ws: Workspace, known: Known, comparison: Comparison, made: _Made) -> int:
     for file in comparison.added:
         with new_file(inside(ws.lake, file.path), root=ws.lake) as temporary:
@@ -168,7 +217,7 @@ def _commit(ws: Workspace, known: Known, comparison: Comparison, made: _Made) ->
 
 
 def _swap(ws: Workspace, known: Known, comparison: Comparison, made: _Made) -> int:
-    b, s, now = schema.batches, schema.source_files, ws.ledger.now()
+    b, s, c, now = schema.batches, schema.source_files, schema.category_lists, ws.ledger.now()
     landed = [file.batch_key for file in comparison.added if file.kind == tables.TRANSACTIONS.name and file.batch_key]
     with ws.ledger.write() as conn:
         revision = manifest.commit(
@@ -177,6 +226,9 @@ def _swap(ws: Workspace, known: Known, comparison: Comparison, made: _Made) -> i
         )  # fmt: skip
         for file_id, counts in made.counts.items():
             conn.execute(update(s).where(s.c.file_id == file_id).values(counts))
+        for content_id, lists in made.lists.items():
+            values = {"incoming": lists.incoming, "outgoing": lists.outgoing}
+            conn.execute(update(c).where(c.c.content_id == content_id).values(values))
         holders.want(conn, made.holders, now=now)  # a row that is accepted only now may name a new one
         for keys in chunks(landed):  # publishing compares their ids with the archive once more
             conn.execute(update(b).where(b.c.batch_key.in_(keys)).values(verified_version=0))

@@ -54,8 +54,7 @@ class MappingNeeded(ConfigError):  # noqa: N818 - not a fault, a question
         self.found, self.missing, self.mapping = list(found), list(missing), mapping
         super().__init__(
             f"{name} needs a mapping. It has the columns: {', '.join(found)}. Missing: {', '.join(missing)}."
-            f" A mapping to start from:\n\n{mapping}",
-            hint="Save that text as a .toml file, correct it, and give it with the file.",
+            f" Save the lines below as a .toml file, correct them, and give it with the file:\n\n{mapping}"
         )
 
 

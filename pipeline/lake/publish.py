@@ -42,7 +42,7 @@ _OPENING = timedelta(minutes=1)
 _BUILDING = ".building-"
 _NEW_LINK = ".warehouse-"
 # DuckDB 1.0 and later read this; the default of 1.5 is refused by older command lines and BI drivers.
-_STORAGE_VERSION = "v1.0.0"
+STORAGE_VERSION = "v1.0.0"
 
 
 class PublishBusyError(EnrichError):
@@ -121,7 +121,7 @@ def _build(home: Path, snapshot: Snapshot) -> Path:
     try:
         # In memory first: the names inside are then the same whatever the file is called when it is opened.
         with duckdb.connect(":memory:") as connection:
-            connection.execute(f"ATTACH {quoted(str(temporary))} AS built (STORAGE_VERSION '{_STORAGE_VERSION}')")
+            connection.execute(f"ATTACH {quoted(str(temporary))} AS built (STORAGE_VERSION '{STORAGE_VERSION}')")
             connection.execute("USE built")
             _fill(connection, snapshot, folder / f"{_BUILDING}{own}")
             connection.execute("USE memory")
@@ -142,7 +142,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, scratch: Pa
     for name, table in tables.LEDGER_TABLES.items():
         _copy_frame(connection, table, snapshot, scratch.with_name(f"{scratch.name}.{name}.parquet"))
         _comment(connection, table, "TABLE")
-    for table in (tables.RAW_TRANSACTIONS, tables.REJECTED_ROWS, tables.INTERMEDIARIES):
+    for table in (tables.RAW_TRANSACTIONS, tables.REJECTED_ROWS, tables.INTERMEDIARIES, tables.RECURRENCE_GROUPS):
         _create_view(connection, table, table_sql(table, snapshot.of(table)))
     _create_view(connection, tables.TRANSACTIONS, transactions_sql(snapshot))
     now = datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ")

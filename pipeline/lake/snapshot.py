@@ -29,10 +29,9 @@ _READ_OPTIONS = "union_by_name = false, hive_partitioning = false"
 class Snapshot:
     """Everything that one revision is made of.
 
-    `files`: kind (`raw_transactions`, `rejected_rows`, `waiting`, `transactions`, `intermediaries`) to absolute Parquet
-    paths; a kind without files may be left out. `plans`: plan files of batches that have not landed, each with the
-    state that its rows are in: `in_flight`, `held` or `quarantined`. `ledger`: `batches`, `batch_attempts` and
-    `account_holders`, `api_calls`, each with exactly the columns of `tables.LEDGER_TABLES`.
+    `files`: kind (a name in `tables.FILE_TABLES`, `plan` aside) to absolute Parquet paths; a kind without files may be
+    left out. `plans`: plan files of batches that have not landed, each with the state that its rows are in:
+    `in_flight`, `held` or `quarantined`. `ledger`: each of `tables.LEDGER_TABLES` with exactly its columns.
     """
 
     revision: int

@@ -212,8 +212,47 @@ INTERMEDIARIES = Table(
     ),
 )
 
+RECURRENCE_GROUPS = Table(
+    "recurrence_groups",
+    "What recurs: one row per account holder and group of payments to or from one counterparty, as the API found them",
+    (
+        _c("account_holder_id", "VARCHAR", "The holder", required=True),
+        _c("group_id", "VARCHAR", "The API's id of the group", required=True),
+        _c("position", "INTEGER", "Order in the API's answer, from 0", required=True),
+        _c("entry_type", "VARCHAR", "Direction: incoming or outgoing"),
+        _c("counterparty_id", "VARCHAR", "The API's id of the counterparty; stable for one entity"),
+        _c("counterparty_name", "VARCHAR", "Who is paid or who pays"),
+        _c("counterparty_website", "VARCHAR", "Web site of the counterparty"),
+        _c("counterparty_logo", "VARCHAR", "Address of its logo"),
+        _c("counterparty_type", "VARCHAR", "person or organization"),
+        _c("counterparty_mccs", "INTEGER[]", "Merchant category codes (ISO 18245)"),
+        _c("category", "VARCHAR", "Category of the payments"),
+        _c("accounting_category", "VARCHAR", "Accounting category; business holders only"),
+        _c(
+            "periodicity",
+            "VARCHAR",
+            "daily, weekly, bi-weekly, semi-monthly, monthly, …, yearly or other",
+            required=True,
+        ),
+        _c("periodicity_in_days", "DOUBLE", "Median number of days between two payments", required=True),
+        _c("transactions", "BIGINT", "Payments in the group", required=True),
+        _c("total_amount", "DECIMAL(18,4)", "Sum of their amounts, in the currency of the transactions", required=True),
+        _c("average_amount", "DECIMAL(18,4)", "Mean of their amounts, rounded to four decimals", required=True),
+        _c("start_date", "DATE", "Date of the oldest", required=True),
+        _c("end_date", "DATE", "Date of the newest", required=True),
+        _c("transaction_ids", "VARCHAR[]", "The payments; recurrence_transactions has a row for each", required=True),
+        _c("refreshed_at", "TIMESTAMP", "When the API was asked about this holder (UTC)", required=True),
+        _c("extra", "VARCHAR", "JSON of the fields that the API sent and this version does not know"),
+    ),
+)
+"""A file has all holders of one bucket (`pipeline.flow.recurrence`)."""
+
 FILE_TABLES = {
-    table.name: table for table in (RAW_TRANSACTIONS, REJECTED_ROWS, WAITING, PLAN, TRANSACTIONS, INTERMEDIARIES)
+    table.name: table
+    for table in (
+        *(RAW_TRANSACTIONS, REJECTED_ROWS, WAITING, PLAN, TRANSACTIONS, INTERMEDIARIES),
+        RECURRENCE_GROUPS,
+    )
 }
 """Kinds of Parquet file, by the name that the manifest calls them."""
 
@@ -290,6 +329,10 @@ ACCOUNT_HOLDERS = Table(
         _c("first_seen_at", "TIMESTAMP", "When a file first named it (UTC)", required=True),
         _c("confirmed_at", "TIMESTAMP", "When the API had it (UTC)"),
         _c("detail", "VARCHAR", "What is wrong with it"),
+        _c("category_set", "VARCHAR", "Own category set that the API has for it; NULL: the one of its type"),
+        _c("recurrence_refreshed_at", "TIMESTAMP", "When the API was last asked what recurs in its history (UTC)"),
+        _c("recurrence_due_since", "TIMESTAMP", "Since when its history is newer than that (UTC); NULL: it is not"),
+        _c("recurrence_error", "VARCHAR", "Why its recurring groups could not be had or read; the last ones stay"),
     ),
 )
 
@@ -303,4 +346,16 @@ API_CALLS = Table(
     ),
 )
 
-LEDGER_TABLES = {table.name: table for table in (BATCHES, BATCH_ATTEMPTS, ACCOUNT_HOLDERS, API_CALLS)}
+CATEGORY_DAYS = Table(
+    "category_days",
+    "One row per category set and day on which it was fetched; category_sets has a row for each of its categories",
+    (
+        _c("day", "DATE", "Day (UTC)", required=True),
+        _c("category_set", "VARCHAR", "consumer, business, or the id of an own set", required=True),
+        _c("fetched_at", "TIMESTAMP", "When it was fetched last on that day (UTC)", required=True),
+        _c("incoming", "VARCHAR[]", "Categories of incoming transactions, in the API's order", required=True),
+        _c("outgoing", "VARCHAR[]", "Categories of outgoing transactions, in the API's order", required=True),
+    ),
+)
+
+LEDGER_TABLES = {table.name: table for table in (BATCHES, BATCH_ATTEMPTS, ACCOUNT_HOLDERS, API_CALLS, CATEGORY_DAYS)}

@@ -13,6 +13,7 @@ from pipeline.lake.tables import (
     INTERMEDIARIES,
     LEDGER_TABLES,
     RAW_TRANSACTIONS,
+    RECURRENCE_GROUPS,
     REJECTED_ROWS,
     TRANSACTIONS,
     Column,
@@ -91,6 +92,81 @@ TOP_MERCHANTS = Table(
     ),
 )
 
+MONTHLY_CASH_FLOW = Table(
+    "monthly_cash_flow",
+    "Money in and out by account holder, month and currency; complete whatever is still under way",
+    (
+        Column("account_holder_id", "VARCHAR", "The holder; NULL for all rows that name none"),
+        Column("month", "DATE", "First day of the month"),
+        Column("currency", "VARCHAR", "ISO 4217 code; amounts of two currencies are never added"),
+        Column("incoming", "DECIMAL(38,4)", "Sum of what came in, transfers between own accounts included"),
+        Column("outgoing", "DECIMAL(38,4)", "Sum of what went out, as above; never negative"),
+        Column("net", "DECIMAL(38,4)", "incoming - outgoing"),
+        Column("transactions", "BIGINT", "How many, of both directions"),
+        Column("pending", "BIGINT", "Of these, not enriched yet; their amounts are in the sums"),
+        Column("not_enriched", "BIGINT", "Of these, failed; their amounts are in the sums"),
+    ),
+)
+
+RECURRENCE_TRANSACTIONS = Table(
+    "recurrence_transactions",
+    "Which transactions are in which recurring group: one row per group and transaction",
+    (
+        Column("account_holder_id", "VARCHAR", "The holder"),
+        Column("group_id", "VARCHAR", "The group, as in recurrence_groups"),
+        Column("transaction_id", "VARCHAR", "The transaction, as in transactions"),
+        Column("nth", "BIGINT", "Its place in the group, from 1, in the API's order"),
+    ),
+)
+
+SUBSCRIPTIONS = Table(
+    "subscriptions",
+    "What goes out regularly, by account holder: what it costs a month, when the next payment is due, whether it lasts",
+    (
+        Column("account_holder_id", "VARCHAR", "The holder"),
+        Column("group_id", "VARCHAR", "The group, as in recurrence_groups"),
+        Column("counterparty_name", "VARCHAR", "Who is paid"),
+        Column("counterparty_website", "VARCHAR", "Its web site"),
+        Column("category", "VARCHAR", "Category of the payments"),
+        Column("currency", "VARCHAR", "ISO 4217 code; NULL where the payments are in several"),
+        Column("periodicity", "VARCHAR", "daily, weekly, …, yearly or other, as the API says"),
+        Column("payments", "BIGINT", "Payments so far"),
+        Column("average_amount", "DECIMAL(18,4)", "Mean of their amounts"),
+        Column("last_amount", "DECIMAL(18,4)", "Amount of the newest; differs from the mean after a change of price"),
+        Column("monthly_cost", "DECIMAL(18,2)", "average_amount by the month: a yearly payment counts a twelfth"),
+        Column("first_date", "DATE", "Date of the oldest payment"),
+        Column("last_date", "DATE", "Date of the newest payment"),
+        Column("next_expected", "DATE", "last_date and one period; NULL when it has lapsed"),
+        Column("status", "VARCHAR", "active, or lapsed: half a period (3 days at least) overdue on as_of"),
+        Column("as_of", "DATE", "Date of the holder's newest transaction: later than that nothing is known"),
+    ),
+)
+
+CATEGORY_SETS = Table(
+    "category_sets",
+    "The categories that the API may give: one row per set, day on which it was fetched, direction and category",
+    (
+        Column("category_set", "VARCHAR", "consumer, business, or the id of an own set"),
+        Column("day", "DATE", "Day (UTC)"),
+        Column("direction", "VARCHAR", "incoming or outgoing"),
+        Column("category", "VARCHAR", "The category"),
+        Column("position", "BIGINT", "Its place in the API's list, from 1"),
+    ),
+)
+
+UNKNOWN_CATEGORIES = Table(
+    "unknown_categories",
+    "Categories of enriched transactions that are in no day's list of their set; empty when all is well",
+    (
+        Column("category_set", "VARCHAR", "The set that the holder's categories come from"),
+        Column("direction", "VARCHAR", "incoming or outgoing"),
+        Column("category", "VARCHAR", "The category"),
+        Column("transactions", "BIGINT", "How many have it"),
+        Column("first_date", "DATE", "Date of the earliest"),
+        Column("last_date", "DATE", "Date of the latest"),
+    ),
+)
+
 WHAT_WENT_WRONG = Table(
     "what_went_wrong",
     "Everything that needs a person, grouped by cause, with a place to look at",
@@ -122,12 +198,16 @@ PUBLICATION = Table(
 
 VIEWS = {
     table.name: table
-    for table in (ENTITIES, TRANSACTION_STATES, SPEND_BY_CATEGORY, TOP_MERCHANTS, WHAT_WENT_WRONG, PUBLICATION)
+    for table in (
+        *(ENTITIES, TRANSACTION_STATES, SPEND_BY_CATEGORY, TOP_MERCHANTS, MONTHLY_CASH_FLOW),
+        *(RECURRENCE_TRANSACTIONS, SUBSCRIPTIONS, CATEGORY_SETS, UNKNOWN_CATEGORIES, WHAT_WENT_WRONG, PUBLICATION),
+    )
 }
 """Computed views by name, in the order in which they are made."""
 
 PUBLISHED = (
     *(TRANSACTIONS, INTERMEDIARIES, RAW_TRANSACTIONS, REJECTED_ROWS),
+    RECURRENCE_GROUPS,
     *VIEWS.values(),
     *LEDGER_TABLES.values(),
 )

@@ -5,17 +5,14 @@ Belongs here: how a transaction begins and ends. What is written in one belongs 
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
@@ -23,6 +20,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from pipeline.errors import ConfigError, EnrichError
 from pipeline.ledger import postgres, schema
 from pipeline.ledger.due import UNBOUNDED, LongestWaits
+
+_SQLITE_VERSIONS = "alembic_version"
+_SERVER_VERSIONS = "enrich_version"
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for another before it gives up."""
@@ -132,23 +132,42 @@ def open_ledger(
     """
     path = sqlite_path(url)
     try:
-        if path is None:
+        if _version(url, path) == schema.VERSION:
+            pass
+        elif path is None:
             migrate(url)  # in a write transaction, which has the advisory lock
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Two processes that create one SQLite file at once can each see half of the other's tables.
             with FileLock(path.with_suffix(".migrate.lock"), timeout=60):
                 migrate(url)
-    except CommandError as error:  # a revision that is not one of ours
-        raise ConfigError(
-            "the ledger was made by another version of this product",
-            hint="Use the version that made it, or another ENRICH_DATA_DIR.",
-        ) from error
     except (OSError, DBAPIError) as error:
         raise _not_opened(error) from error
     ledger = Ledger(url, clock=clock, longest=longest)
     _first_rows(ledger)
     return ledger
+
+
+def _version(url: str, path: Path | None) -> str | None:
+    """The version of the tables that are there; None when there are none, or they cannot be read just now.
+
+    A glance that changes nothing and waits for nobody: whoever finds another version looks again with the lock.
+    """
+    query = "SELECT version_num FROM {}"
+    try:
+        if path is not None:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+                row = connection.execute(query.format(_SQLITE_VERSIONS)).fetchone()
+        else:
+            engine = make_engine(url)
+            try:
+                with engine.connect().execution_options(read_only=True) as conn:
+                    row = conn.exec_driver_sql(query.format(_SERVER_VERSIONS)).first()
+            finally:
+                engine.dispose()
+    except (sqlite3.Error, DBAPIError):
+        return None
+    return row[0] if row else None
 
 
 def _not_opened(error: OSError | DBAPIError) -> Exception:
@@ -215,10 +234,9 @@ def _begin_sqlite(conn: Connection) -> None:
 
 def migrate(url: str, *, to: str = "head") -> None:
     """Create the tables, or bring them up to date. Alone with the file, or on PostgreSQL by the advisory lock."""
-    config = Config()
-    config.set_main_option("script_location", str(resources.files("pipeline.ledger") / "migrations"))
-    config.attributes["url"] = url
-    command.upgrade(config, to)
+    from pipeline.ledger.migrating import upgrade  # noqa: PLC0415
+
+    upgrade(url, to)
 
 
 def self_check(conn: Connection) -> str:
@@ -228,7 +246,7 @@ def self_check(conn: Connection) -> str:
 
 def version_table(engine: Engine) -> str:
     """Where the schema's version is. Dagster's storage calls its own `alembic_version`, and may be in one database."""
-    return "alembic_version" if engine.dialect.name == "sqlite" else "enrich_version"
+    return _SQLITE_VERSIONS if engine.dialect.name == "sqlite" else _SERVER_VERSIONS
 
 
 def _first_rows(ledger: Ledger) -> None:

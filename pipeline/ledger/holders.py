@@ -76,15 +76,19 @@ def unconfirmed(ledger: Ledger, ids: Collection[str]) -> dict[str, str]:
     return {i: states.get(i, WANTED) for i in wanted_ids if states.get(i, WANTED) != CONFIRMED}
 
 
-def settle(ledger: Ledger, account_holder_id: str, state: str, *, detail: str | None = None) -> None:
-    """Record that the API has the holder, or that it has it under another type."""
+def settle(
+    ledger: Ledger, account_holder_id: str, state: str, *, detail: str | None = None, category_id: str | None = None
+) -> None:
+    """Record that the API has the holder, or that it has it under another type. `category_id`: its own category set."""
     with ledger.write() as conn:
         now = ledger.now()
         conn.execute(
             update(_h)
             .where(_h.c.account_holder_id == account_holder_id)
-            .values(state=state, confirmed_at=now if state == CONFIRMED else None, detail=detail)
-        )
+            .values(
+                state=state, confirmed_at=now if state == CONFIRMED else None, detail=detail, category_id=category_id
+            )
+        )  # fmt: skip
 
 
 def want_again(conn: Connection, ids: Collection[str]) -> None:
@@ -100,3 +104,9 @@ def want_again(conn: Connection, ids: Collection[str]) -> None:
 def counts(ledger: Ledger) -> dict[str, int]:
     """Holders by state."""
     return {state: int(n) for state, n in ledger.rows(select(_h.c.state, func.count()).group_by(_h.c.state))}
+
+
+def category_sets(conn: Connection) -> list[str]:
+    """Ids of the own category sets that the API has for confirmed holders."""
+    query = select(_h.c.category_id).where(_h.c.category_id.is_not(None)).distinct().order_by(_h.c.category_id)
+    return list(conn.execute(query).scalars())

@@ -22,6 +22,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+VERSION = "3"
+"""The last migration's. A ledger that says so is opened without asking Alembic."""
+
 metadata = MetaData()
 
 data_folder = Table(
@@ -224,6 +227,67 @@ holders = Table(
     Column("first_seen_at", DateTime, nullable=False),
     Column("confirmed_at", DateTime),
     Column("detail", String),
+    # The API's: the set that its categories come from; NULL: that of its type.
+    Column("category_id", String),
+)
+
+kept_answers = Table(
+    "kept_answers",
+    metadata,
+    # Archived answers that are of no batch: category sets, and recurring groups of several holders in one document.
+    Column("path", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("items", BigInteger, nullable=False),
+    Column("archived_at", DateTime, nullable=False),
+)
+
+category_lists = Table(
+    "category_lists",
+    metadata,
+    # One row per answer that differs from all before it of the same set.
+    Column("content_id", String, primary_key=True),
+    Column("category_set", String, nullable=False, index=True),
+    Column("incoming", JSON, nullable=False),
+    Column("outgoing", JSON, nullable=False),
+    Column("path", String, ForeignKey("kept_answers.path"), nullable=False),
+)
+
+category_days = Table(
+    "category_days",
+    metadata,
+    Column("category_set", String, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("content_id", String, ForeignKey("category_lists.content_id"), nullable=False),
+    Column("fetched_at", DateTime, nullable=False),
+)
+
+recurrence = Table(
+    "recurrence",
+    metadata,
+    # One row per holder with an enriched transaction. `history_at`: when the newest of them was landed.
+    Column("account_holder_id", String, primary_key=True),
+    Column("bucket", Integer, nullable=False),
+    Column("history_at", DateTime, nullable=False),
+    # Set while the history is newer than what the API was asked about.
+    Column("due_since", DateTime, index=True),
+    Column("refreshed_at", DateTime),
+    Column("path", String, ForeignKey("kept_answers.path")),
+    Column("group_count", Integer, nullable=False, default=0),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("error", String),
+    Column("not_before", DateTime),
+    Column("claim_expires_at", DateTime),
+)
+
+recurrence_seen = Table(
+    "recurrence_seen",
+    metadata,
+    # The manifest's revision up to which landed files were searched for holders with a new history. After a refusal
+    # that every holder would meet nobody is asked about before `not_before`.
+    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("not_before", DateTime),
 )
 
 webhook_inbox = Table(

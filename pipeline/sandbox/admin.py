@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError, version
 
 from starlette.responses import Response
@@ -35,7 +36,8 @@ def batches(call: Call) -> Response:
 def charges(call: Call) -> Response:
     """GET /sandbox/books/charges?min=2."""
     least = call.query.get("min", "1")
-    if not least.isdecimal() or int(least) < 1:
+    # Nine digits: SQLite could not hold every number.
+    if not re.fullmatch(r"\d{1,9}", least, re.ASCII) or int(least) < 1:
         raise invalid(problem(["query", "min"], "int_parsing", "Input should be a valid integer of 1 or more"))
     return answer(Books(call.store.path).charges(int(least)))
 

@@ -26,6 +26,7 @@ from pipeline.sandbox.faults.documents import damage
 from pipeline.sandbox.faults.engine import Faults
 from pipeline.sandbox.faults.rules import AnswerRule, DocumentRule, Skew
 from pipeline.sandbox.faults.wire import FaultyAnswer
+from pipeline.sandbox.keys import places
 from pipeline.sandbox.life import SECOND
 from pipeline.sandbox.limits import CallRates
 from pipeline.sandbox.routes import OPEN, V3, Operation
@@ -47,11 +48,12 @@ MAX_BODY = 64 * 1024 * 1024
 
 def build_app(config: SandboxConfig) -> ASGIApp:
     """The application over `config.state`, whose tables are created if need be; raises `SandboxError`."""
+    keys = places(config)
     store = Store(config.state)
     faults = Faults(store, config.seed)
     if config.fault_plan is not None:
         faults.take_file(config.fault_plan)
-    sandbox = Sandbox(config, store, CallRates(config), faults)
+    sandbox = Sandbox(config, store, CallRates(config), faults, keys)
     routes = [_v3_route(sandbox, path, operations) for path, operations in V3]
     for path, handlers in OPEN:
         routes.append(Route(path, _open_endpoint(sandbox, path, handlers), methods=list(handlers)))
@@ -73,8 +75,10 @@ def _v3_route(sandbox: Sandbox, path: str, operations: dict[str, Operation]) -> 
             return Response(status_code=400)
         return await run_in_threadpool(_Serving(sandbox, label, operations, request, body).answer)
 
+    route = Route(path, endpoint)
     # Every method comes here, so that a wrong one is counted and answered like any other request.
-    return Route(path, endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    route.methods = None
+    return route
 
 
 @dataclass(slots=True)
@@ -130,7 +134,8 @@ class _Serving:
         if len(self.body) > MAX_BODY:
             raise ApiError(413, "Request body too large")
         skew = round(self.skew * SECOND)
-        call = Call(sandbox, owner, request.path_params, request.query_params, self.body, self.visit, skew)
+        kind = request.headers.get("content-type", "")
+        call = Call(sandbox, owner, request.path_params, request.query_params, self.body, self.visit, skew, kind)
         return operation.handler(call)
 
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from pipeline.sandbox import validation
 from pipeline.sandbox.call import Call, Streamed, answer, encode
-from pipeline.sandbox.enriched import enriched
+from pipeline.sandbox.enriched import PARTS, enriched
 from pipeline.sandbox.errors import ApiError, invalid, not_found, problem
 from pipeline.sandbox.life import Submission
 from pipeline.sandbox.paging import page, window
+from pipeline.sandbox.personal.lens import Lens
 from pipeline.sandbox.store import now_us
 from pipeline.sandbox.submit import accept_batch
 
@@ -37,7 +38,7 @@ def create(call: Call) -> Response:
 def list_(call: Call) -> Response:
     """GET /v3/batches, newest first, by status and time of creation."""
     part = window(call, DEFAULT_LIMIT)
-    status = call.query.get("status") or None
+    status = call.query.get("status")
     if status not in (None, *_STATUSES):
         raise invalid(problem(["query", "status"], "enum", "Input should be 'processing', 'completed' or 'error'"))
     now = now_us()
@@ -74,7 +75,7 @@ def results(call: Call) -> Response:
         raise ApiError(409, f"The batch {why}")
     if now >= found.results_until:
         raise not_found("Results")
-    return Streamed(_stream(call.store, found))
+    return Streamed(_stream(call.store, found, Lens(call.store, found.owner, found.ruleset)))
 
 
 def _find(call: Call) -> Submission:
@@ -86,17 +87,17 @@ def _find(call: Call) -> Submission:
     return found
 
 
-def _stream(store: Store, batch: Submission) -> Iterator[bytes]:
+def _stream(store: Store, batch: Submission, lens: Lens) -> Iterator[bytes]:
     # Each chunk is read by position on the connection of whichever thread asks for it: no cursor stays open between
     # two chunks, so a reader who goes away leaves nothing behind.
     head = encode({"id": batch.id, "total": batch.total, "status": "completed"})
     yield head[:-1] + b',"results":['
     sql = (
-        "SELECT body, holder_kind, flawed, fault FROM items WHERE seq = ? AND position >= ? AND position < ?"
+        f"SELECT {PARTS} FROM items WHERE seq = ? AND position >= ? AND position < ?"  # noqa: S608
         " ORDER BY position"
     )
     for first in range(0, batch.total, RESULTS_PER_CHUNK):
         rows = store.connection().execute(sql, (batch.seq, first, first + RESULTS_PER_CHUNK)).fetchall()
-        chunk = encode([enriched(row, batch.made) for row in rows])
+        chunk = encode([enriched(row, batch.made, lens) for row in rows])
         yield (b"," if first else b"") + chunk[1:-1]
     yield b"]}"

@@ -107,6 +107,7 @@ class DeliveryRecord(msgspec.Struct, frozen=True):
     event_id: str
     event_type: str
     batch: str
+    """Id of the batch, or of the report or bank statement."""
     webhook_id: str
     copy: int
     """From 1; more than one by a fault only."""

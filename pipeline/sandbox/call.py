@@ -14,6 +14,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from pipeline.sandbox.errors import ApiError
+from pipeline.sandbox.keys import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,6 +35,8 @@ class Sandbox:
     store: Store
     rates: CallRates
     faults: Faults
+    keys: Mapping[str, Place]
+    """The keys that are accepted; none: every key is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Call:
     """The call as the faults see it; None when there is no fault plan."""
     skew: int = 0
     """Microseconds that the server's clock is off by, for this call."""
+    content_type: str = ""
 
     @property
     def store(self) -> Store:
@@ -92,13 +96,18 @@ def owner_of(sandbox: Sandbox, key: str | None) -> int:
     """
     if not key:
         raise ApiError(403, "Not authenticated: the X-API-Key header is missing")
-    if sandbox.config.api_key and key not in sandbox.config.api_key:
+    if sandbox.keys and key not in sandbox.keys:
         raise ApiError(401, "Invalid API key")
-    fingerprint = hashlib.sha256(key.encode()).hexdigest()[:32]
-    sql = "SELECT id FROM owners WHERE fingerprint = ?"
+    place = sandbox.keys.get(key, Place(None, key))
+    fingerprint = hashlib.sha256(place.first_key.encode()).hexdigest()[:32]
+    sql = "SELECT id, organization FROM owners WHERE fingerprint = ?"
     row = sandbox.store.connection().execute(sql, (fingerprint,)).fetchone()
-    if row is None:
+    if row is None or row[1] != place.organization:
+        put = (
+            "INSERT INTO owners (fingerprint, organization) VALUES (?, ?)"
+            " ON CONFLICT DO UPDATE SET organization = excluded.organization"
+        )
         with sandbox.store.write() as con:
-            con.execute("INSERT INTO owners (fingerprint) VALUES (?) ON CONFLICT DO NOTHING", (fingerprint,))
+            con.execute(put, (fingerprint, place.organization))
             row = con.execute(sql, (fingerprint,)).fetchone()
     return int(row[0])

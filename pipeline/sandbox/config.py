@@ -20,6 +20,7 @@ def _knob(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
+_SECRET = ("api_key", "organization")
 _DEFAULT_STATE = Path("data/sandbox")
 
 
@@ -53,13 +54,28 @@ class SandboxConfig:
     post_holders_per_second: float = _knob(100.0, "calls per second of POST /v3/account_holders")
     holders_per_second: float = _knob(10.0, "calls per second of the other account holder routes")
     categories_per_second: float = _knob(10.0, "calls per second of the category routes (not documented)")
+    rules_per_second: float = _knob(10.0, "calls per second of the rule routes (not documented)")
+    entities_per_second: float = _knob(10.0, "calls per second of the entity routes (not documented)")
+    max_ruleset_bytes: int = _knob(50 * 1024, "size of a key's ruleset as JSON (the prose of the docs says 200,000)")
     webhooks_per_second: float = _knob(10.0, "calls per second of the webhook routes")
-    max_webhooks: int = _knob(10, "webhooks that a key may have")
+    reports_per_second: float = _knob(10.0, "calls per second of the report routes (not documented)")
+    report_pending_seconds: float = _knob(3600.0, "time until a report is pending (documented: an hour to weeks)")
+    report_decision_seconds: float = _knob(259_200.0, "time from then until it is resolved or rejected")
+    report_rejected_share: float = _knob(0.2, "share of reports that are rejected, by hash of what they say (invented)")
+    bank_statements_per_second: float = _knob(10.0, "calls per second of the bank statement routes")
+    statement_seconds: float = _knob(60.0, "time that a bank statement is processing (invented)")
+    statement_read_seconds: int = _knob(20, "real seconds that reading one may take before it is invalid")
+    max_statement_pages: int = _knob(200, "pages of a bank statement beyond which it is invalid (invented)")
+    max_statement_bytes: int = _knob(50_000_000, "size of a bank statement beyond which it is a 413 (v2's 50 MB)")
+    max_webhooks: int = _knob(10, "webhooks that an organization may have; a key without one is one by itself")
     webhook_failures: int = _knob(10, "failures in a row after which a webhook is disabled (invented)")
     webhook_retry_seconds: float = _knob(10.0, "first wait before a webhook is tried again, then doubled (invented)")
     webhook_timeout_seconds: float = _knob(10.0, "real seconds that a receiver of webhooks may take")
-    balance: int | None = _knob(None, "prepaid credits of a key; beyond them 423. Not set: no end")
-    api_key: tuple[str, ...] = _knob((), "a key that is accepted, may be repeated; none given: any key is")
+    balance: int | None = _knob(None, "prepaid credits of an organization; beyond them 423. Not set: no end")
+    api_key: tuple[str, ...] = _knob((), "a key that is accepted, may be repeated; no keys given: any key is")
+    organization: tuple[str, ...] = _knob(
+        (), "keys of an organization, NAME=KEY,KEY, may be repeated; OLD|NEW is a key that was rotated: one's data"
+    )
 
     batch_error_share: float = _knob(0.0, "share of batches that end in error, by hash of seed, ids and attempt")
     batch_error_attempts: int = _knob(1, "times that the same items may meet an error batch by share")
@@ -96,7 +112,7 @@ class SandboxConfig:
 
     def public(self) -> dict[str, Any]:
         """The settings for `/sandbox/info`: everything but the keys."""
-        shown = {knob.name: getattr(self, knob.name) for knob in dataclasses.fields(self) if knob.name != "api_key"}
+        shown = {knob.name: getattr(self, knob.name) for knob in dataclasses.fields(self) if knob.name not in _SECRET}
         return {name: str(value) if isinstance(value, Path) else value for name, value in shown.items()}
 
 
@@ -111,7 +127,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(option, action="store_true", help=text)
         elif knob.name == "error_batch_nth":
             parser.add_argument(option, type=_numbers, default=(), help=text, metavar="N,M")
-        elif knob.name == "api_key":
+        elif knob.name in _SECRET:
             parser.add_argument(option, action="append", default=[], help=text)
         else:
             kind = next(kind for kind in (Path, int, float, str) if hint in (kind, kind | None))
@@ -121,7 +137,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def from_namespace(options: argparse.Namespace) -> SandboxConfig:
     """The config that a parser with `add_options` has read."""
     values = {knob.name: getattr(options, knob.name) for knob in dataclasses.fields(SandboxConfig)}
-    values["api_key"] = tuple(values["api_key"])
+    values.update({name: tuple(values[name]) for name in _SECRET})
     return SandboxConfig(**values)
 
 

@@ -106,8 +106,9 @@ def record(store: Store, config: SandboxConfig, job: Job, status: int | None) ->
 def recorded(con: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
     """Every delivery for the books, in the order they were queued."""
     sql = (
-        "SELECT e.id, e.type, s.id, d.webhook, d.copy, d.state, d.attempts, d.last_status, d.attempted_at"
-        " FROM deliveries d JOIN events e ON e.seq = d.event JOIN submissions s ON s.seq = d.event ORDER BY d.seq"
+        "SELECT e.id, e.type, coalesce(e.about, s.id), d.webhook, d.copy, d.state, d.attempts, d.last_status,"
+        " d.attempted_at FROM deliveries d JOIN events e ON e.seq = d.event"
+        " LEFT JOIN submissions s ON s.seq = d.event ORDER BY d.seq"
     )
     for *known, attempted_at in con.execute(sql):
         yield (*known, None if attempted_at is None else stamp(attempted_at))

@@ -1,4 +1,4 @@
-"""What is told of a batch when it ends: the event, as it is stored when the batch is accepted.
+"""What is told of a batch, a report or a bank statement when it gets on: the event, stored when that is accepted.
 
 Belongs here: the event's document, its time, and what the fault plan makes of it. To whom and when it is really sent is
 in `deliveries`. As with batches, all of it is decided at acceptance, so that whoever serves the state file when the
@@ -8,7 +8,7 @@ time has come sends the same bytes under the same `event_id`.
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.sandbox.call import encode
 from pipeline.sandbox.faults import rules
@@ -29,7 +29,7 @@ _LAST_STAMP = 250_000_000_000 * SECOND
 
 
 class Event(NamedTuple):
-    """A row of `events` but for its number, which is the batch's. Times are microseconds since 1970."""
+    """A row of `events` but for its number and what it is about. Times are microseconds since 1970."""
 
     id: str
     """One per event and not per webhook (a guess): two webhooks on one address see the same id."""
@@ -76,12 +76,29 @@ def store_event(con: sqlite3.Connection, seq: int, event: Event) -> None:
     con.execute(f"INSERT INTO events (seq, {columns}) VALUES (?, {marks})", (seq, *event))  # noqa: S608
 
 
+def store_other_event(con: sqlite3.Connection, about: str, event: Event) -> None:
+    """Put into the queue what tells of a report or a bank statement, inside the transaction that accepts it."""
+    marks = ", ".join("?" * len(event))
+    columns = ", ".join(Event._fields)
+    sql = f"INSERT INTO events (seq, about, {columns}) SELECT min(0, coalesce(min(seq), 0)) - 1, ?, {marks} FROM events"  # noqa: S608
+    con.execute(sql, (about, *event))
+
+
+def forget_other_events(con: sqlite3.Connection, about: str) -> None:
+    """What it tells of is deleted: what is not due yet is never told."""
+    con.execute("DELETE FROM events WHERE about = ? AND state = ?", (about, WAITING))
+
+
+def event_of(owner: int, type_: str, data: Any, due_at: int) -> Event:
+    """The event that shows `data` when it is due."""
+    identity = str(uuid.uuid4())
+    return Event(identity, owner, type_, encode({"event_id": identity, "event_type": type_, "data": data}), due_at)
+
+
 def _event(made: Submission) -> Event:
-    identity, type_ = str(uuid.uuid4()), f"batches.{made.outcome}"
     # The document of a batch that never ends is never seen, but it is written: 2**62 would be no date.
     told = made._replace(finish_at=min(made.finish_at, _LAST_STAMP))
-    document = {"event_id": identity, "event_type": type_, "data": told.answer(told.finish_at)}
-    return Event(identity, made.owner, type_, encode(document), made.finish_at)
+    return event_of(made.owner, f"batches.{made.outcome}", told.answer(told.finish_at), made.finish_at)
 
 
 def _later(moment: int, seconds: float, config: SandboxConfig) -> int:

@@ -40,6 +40,8 @@ class Submission(NamedTuple):
     found_from: int = 0
     found_until: int = EVER
     results_until: int = EVER
+    ruleset: int | None = None
+    """Number of the ruleset that counted when it was accepted; None if there were no rules."""
 
     @property
     def made(self) -> str:

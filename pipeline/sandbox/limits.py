@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pipeline.sandbox.errors import ApiError, too_many
+from pipeline.sandbox.keys import OF_ORGANIZATION
 from pipeline.sandbox.life import SECOND
 
 if TYPE_CHECKING:
@@ -45,11 +46,16 @@ class CallRates:
 
 
 def take_credits(con: sqlite3.Connection, config: SandboxConfig, owner: int, credits_: int, now: int) -> None:
-    """Charge `credits_` to the key, inside the caller's write transaction; raises 423 or 429."""
-    sql = "SELECT spent, bucket, bucket_at FROM owners WHERE id = ?"
-    spent, bucket, bucket_at = con.execute(sql, (owner,)).fetchone()
-    if config.balance is not None and spent + credits_ > config.balance:
-        raise ApiError(423, "Not enough credits left on this account")
+    """Charge `credits_` to the key, inside the caller's write transaction; raises 423 or 429.
+
+    The balance is the organization's, the bucket the key's.
+    """
+    sql = "SELECT bucket, bucket_at FROM owners WHERE id = ?"
+    bucket, bucket_at = con.execute(sql, (owner,)).fetchone()
+    if config.balance is not None:
+        sql = f"SELECT sum(spent) FROM owners WHERE id IN ({OF_ORGANIZATION})"  # noqa: S608
+        if con.execute(sql, (owner, owner)).fetchone()[0] + credits_ > config.balance:
+            raise ApiError(423, "Not enough credits left on this account")
     if not config.unthrottled:
         full = config.credits_capacity
         if bucket is None:

@@ -8,7 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.sandbox import admin, batches, categories, holders, transactions, webhooks
+from pipeline.sandbox import (
+    admin,
+    bank_statements,
+    batches,
+    categories,
+    entities,
+    holders,
+    openapi,
+    recurring,
+    reports,
+    rules,
+    transactions,
+    webhooks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +51,7 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
         "/v3/account_holders",
         {"POST": Operation(holders.create, "post_holders"), "GET": Operation(holders.list_, "holders")},
     ),
+    ("/v3/account_holders/{id:path}/recurring_groups", {"POST": Operation(recurring.groups, "holders")}),
     (
         "/v3/account_holders/{id:path}",
         {"GET": Operation(holders.read, "holders"), "DELETE": Operation(holders.delete, "holders")},
@@ -49,6 +63,7 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
             "GET": Operation(transactions.list_, "transactions"),
         },
     ),
+    ("/v3/transactions/{id:path}/assign", {"POST": Operation(transactions.assign, "transactions")}),
     (
         "/v3/transactions/{id:path}",
         {
@@ -68,11 +83,46 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
             "DELETE": Operation(webhooks.delete, "webhooks"),
         },
     ),
-    ("/v3/categories/{id}", {"GET": Operation(categories.read, "categories")}),
+    (
+        "/v3/categories/{id}",
+        {"GET": Operation(categories.read, "categories"), "POST": Operation(categories.change, "categories")},
+    ),
+    ("/v3/categories/{id}/reset", {"POST": Operation(categories.reset, "categories")}),
+    ("/v3/rules", {"GET": Operation(rules.list_, "rules"), "POST": Operation(rules.append, "rules")}),
+    ("/v3/rules/replace", {"POST": Operation(rules.replace, "rules")}),
+    ("/v3/rules/{id}", {"PATCH": Operation(rules.change, "rules"), "DELETE": Operation(rules.delete, "rules")}),
+    ("/v3/entities/resolve", {"POST": Operation(entities.resolve, "entities")}),
+    ("/v3/entities/{id}", {"GET": Operation(entities.read, "entities")}),
+    (
+        "/v3/reports",
+        {"POST": Operation(reports.create, "reports"), "GET": Operation(reports.list_, "reports")},
+    ),
+    (
+        "/v3/reports/{id}",
+        {"GET": Operation(reports.read, "reports"), "DELETE": Operation(reports.delete, "reports")},
+    ),
+    (
+        "/v3/bank_statements",
+        {
+            "POST": Operation(bank_statements.create, "bank_statements"),
+            "GET": Operation(bank_statements.list_, "bank_statements"),
+        },
+    ),
+    (
+        "/v3/bank_statements/{id}",
+        {
+            "GET": Operation(bank_statements.read, "bank_statements"),
+            "DELETE": Operation(bank_statements.delete, "bank_statements"),
+        },
+    ),
+    ("/v3/bank_statements/{id}/results", {"GET": Operation(bank_statements.results, "bank_statements")}),
+    ("/v3/bank_statements/{id}/verify", {"POST": Operation(bank_statements.verify, "bank_statements")}),
 )
 
 OPEN: tuple[tuple[str, dict[str, Callable[[Call], Response]]], ...] = (
     ("/health", {"GET": admin.health}),
+    ("/openapi.json", {"GET": openapi.read}),
+    ("/sandbox/openapi.json", {"GET": openapi.read_own}),
     ("/sandbox/info", {"GET": admin.info}),
     ("/sandbox/books", {"GET": admin.summary}),
     ("/sandbox/books/batches", {"GET": admin.batches}),

@@ -1,4 +1,4 @@
-"""What the API takes: item, batch and account holder, as typed structs with the documented limits.
+"""What the API takes: item, batch, account holder and webhook, as typed structs with the documented limits.
 
 Belongs here: shapes only (fact sheet, sections 2.1, 3.1, 4 and 9). The structs are the fast path of validation; the
 list of problems for a 422 is made in `validation`.
@@ -10,8 +10,9 @@ import datetime as dt
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
+from pipeline.sandbox.config import MAX_BATCH_ITEMS
 from pipeline.sandbox.wordlist import word_set
 
 CURRENCIES = word_set(
@@ -32,6 +33,17 @@ COUNTRY_PATTERN = r"^[A-Z]{2}(-[A-Z0-9]{1,3})?"
 
 HolderType = Literal["consumer", "business"]
 EntryType = Literal["incoming", "outgoing"]
+Event = Literal[
+    "reports.resolved",
+    "reports.rejected",
+    "reports.pending",
+    "bank_statements.completed",
+    "bank_statements.error",
+    "batches.completed",
+    "batches.error",
+]
+MAX_URL = 1024
+MAX_TOKEN = 128
 
 
 class Location(msgspec.Struct, frozen=True, array_like=True):
@@ -62,23 +74,29 @@ class LocationInput(msgspec.Struct):
 
 
 class ItemInput(msgspec.Struct):
-    """TransactionInput of a request. The currency is looked up apart: a `Literal` of 150 makes poor messages."""
+    """TransactionInput of a request.
+
+    The currency is looked up apart: a `Literal` of 150 makes poor messages.
+    """
 
     id: Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
     description: Annotated[str, Meta(max_length=MAX_DESCRIPTION)]
     date: dt.date
     amount: Annotated[float, Meta(ge=0)]
     entry_type: EntryType
-    currency: str
+    currency: Annotated[str, Meta(extra_json_schema={"enum": sorted(CURRENCIES)})]
     account_holder_id: str | None = None
     location: LocationInput | None = None
 
 
 class BatchInput(msgspec.Struct):
-    """Body of POST /v3/batches: flat. The `{"body": …}` in the docs' curl is an artefact of their generator."""
+    """Body of POST /v3/batches: flat.
+
+    The `{"body": …}` in the docs' curl is an artefact of their generator.
+    """
 
     operation: Literal["POST /v3/transactions"]
-    data: list[ItemInput]
+    data: Annotated[list[ItemInput], Meta(min_length=1, max_length=MAX_BATCH_ITEMS)]
     priority: Literal["default", "low"] | None = None
 
 
@@ -89,6 +107,28 @@ class HolderInput(msgspec.Struct):
     type: HolderType
     name: str | None = None
     category_id: str | None = None
+
+
+class WebhookInput(msgspec.Struct):
+    """Body of POST /v3/webhooks.
+
+    That the address is one is seen in `webhook_input`.
+    """
+
+    url: Annotated[str, Meta(min_length=1, max_length=MAX_URL, extra_json_schema={"format": "uri"})]
+    events: list[Event]
+    token: Annotated[str, Meta(max_length=MAX_TOKEN)] | None = None
+    hmac_secret: str | None = None
+
+
+class WebhookChanges(msgspec.Struct):
+    """Body of PATCH /v3/webhooks/{id}: what is absent stays."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=MAX_URL, extra_json_schema={"format": "uri"})] | UnsetType = UNSET
+    events: list[Event] | UnsetType = UNSET
+    token: Annotated[str, Meta(max_length=MAX_TOKEN)] | UnsetType | None = UNSET
+    hmac_secret: str | UnsetType | None = UNSET
+    enabled: bool | UnsetType = UNSET
 
 
 def to_item(given: ItemInput) -> Item:

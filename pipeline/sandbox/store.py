@@ -78,7 +78,34 @@ CREATE TABLE deliveries (seq INTEGER PRIMARY KEY AUTOINCREMENT, event INTEGER NO
 CREATE INDEX deliveries_waiting ON deliveries (webhook, next_at, seq) WHERE state = 'waiting';
 CREATE INDEX deliveries_of ON deliveries (event);
 """
-_STEPS = (_FIRST, _FAULTS, _WEBHOOKS)
+# What a key has made its own. Category sets and rulesets are never changed: the last row of an id, or of an owner,
+# counts, and an item or submission names the row that counted when it was accepted (none: the default set, no rules).
+# A set without a body has been reset. `entities`: resolved by a name that the engine does not know.
+_PERSONAL = """
+ALTER TABLE owners ADD COLUMN organization TEXT;
+ALTER TABLE items ADD COLUMN category_set INTEGER;
+ALTER TABLE submissions ADD COLUMN ruleset INTEGER;
+CREATE INDEX items_by_holder ON items (owner, holder) WHERE holder IS NOT NULL;
+CREATE TABLE category_sets (seq INTEGER PRIMARY KEY AUTOINCREMENT, owner INTEGER NOT NULL, id TEXT NOT NULL, body BLOB);
+CREATE INDEX category_sets_by_id ON category_sets (owner, id, seq);
+CREATE TABLE rulesets (seq INTEGER PRIMARY KEY AUTOINCREMENT, owner INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX rulesets_of ON rulesets (owner, seq);
+CREATE TABLE entities (owner INTEGER NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, id))
+    WITHOUT ROWID;
+"""
+# Reports and bank statements: as with batches, what becomes of them and when is decided when they are taken in. `about`
+# is the id of what an event tells of if that is no batch; such events have numbers below zero, which no batch has.
+_DOCUMENTS = """
+CREATE TABLE reports (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner INTEGER NOT NULL,
+    transaction_id TEXT NOT NULL, description TEXT NOT NULL, fields TEXT NOT NULL, created_at INTEGER NOT NULL,
+    pending_at INTEGER NOT NULL, decided_at INTEGER NOT NULL, outcome TEXT NOT NULL);
+CREATE TABLE bank_statements (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner INTEGER NOT NULL,
+    name TEXT, pages INTEGER NOT NULL, size INTEGER NOT NULL, created_at INTEGER NOT NULL, finish_at INTEGER NOT NULL,
+    error TEXT, overview BLOB, results BLOB);
+ALTER TABLE events ADD COLUMN about TEXT;
+CREATE INDEX events_about ON events (about) WHERE about IS NOT NULL;
+"""
+_STEPS = (_FIRST, _FAULTS, _WEBHOOKS, _PERSONAL, _DOCUMENTS)
 """A state file of version n has had the first n steps; the others are taken when it is opened."""
 SCHEMA_VERSION = len(_STEPS)
 

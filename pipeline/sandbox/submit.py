@@ -16,6 +16,7 @@ from pipeline.sandbox.events import announced, store_event
 from pipeline.sandbox.faults.acceptance import batch_faults, ends_in_error, item_faults, marred, refuse_items
 from pipeline.sandbox.life import Submission, duration_us
 from pipeline.sandbox.limits import take_credits, take_slot
+from pipeline.sandbox.personal import category_sets, rulesets
 from pipeline.sandbox.store import now_us
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 def accept_batch(call: Call, items: list[Item], priority: str) -> Submission:
     """Store a batch and charge its items; raises 423, 429, and 422 by the fault plan. Committed when it returns."""
     refuse_items(call, items)
-    bodies = [_ENCODER.encode(item) for item in items]
+    bodies = [encoded(item) for item in items]
     with call.store.write() as con:
         now = now_us()
         take_slot(con, call.config, call.owner, now)
@@ -45,6 +46,11 @@ def accept_batch(call: Call, items: list[Item], priority: str) -> Submission:
         made = _insert(con, call, new, items, bodies)
         store_event(con, made.seq, event)
         return made
+
+
+def encoded(item: Item) -> bytes:
+    """An item as it is stored."""
+    return _ENCODER.encode(item)
 
 
 def _new_batch(
@@ -70,6 +76,7 @@ def _new_batch(
         finish_at=now + max(1, int(full * share)),
         stop_at=int(total * share),
         skew=call.skew,
+        ruleset=rulesets.current_seq(con, call.owner),
     )
     return announced(marred(made, faults, config), faults, config)
 
@@ -82,7 +89,8 @@ def accept_one(call: Call, item: Item) -> Submission:
         now = now_us()
         take_credits(con, call.config, owner, 1, now)
         made = Submission(0, str(uuid.uuid4()), owner, "sync", None, "default", 1, "completed", now, now, 1, call.skew)
-        return _insert(con, call, made, [item], [_ENCODER.encode(item)])
+        made = made._replace(ruleset=rulesets.current_seq(con, owner))
+        return _insert(con, call, made, [item], [encoded(item)])
 
 
 def _insert(
@@ -92,7 +100,7 @@ def _insert(
     columns = ", ".join(Submission._fields[1:])
     cursor = con.execute(f"INSERT INTO submissions ({columns}) VALUES ({marks})", made[1:])  # noqa: S608
     seq = cursor.lastrowid or 0
-    kinds = _holder_kinds(con, made.owner, items)
+    kinds, sets = _holders(con, made.owner, items)
     flawed = _flawed(con, call.config, made.owner, items)
     faults = item_faults(con, call)
     rows = (
@@ -107,19 +115,31 @@ def _insert(
             0,
             body,
             faults.get(item.id),
+            sets[item.account_holder_id],
         )
         for at, (item, body) in enumerate(zip(items, bodies, strict=True))
     )
-    con.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    names = "seq, position, owner, id, holder, holder_kind, flawed, gone, body, fault, category_set"
+    con.executemany(f"INSERT INTO items ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
     return made._replace(seq=seq)
 
 
-def _holder_kinds(con: sqlite3.Connection, owner: int, items: list[Item]) -> dict[str | None, str]:
+def _holders(
+    con: sqlite3.Connection, owner: int, items: list[Item]
+) -> tuple[dict[str | None, str], dict[str | None, int | None]]:
+    """Kind and own category set of each holder of these items."""
     kinds: dict[str | None, str] = {None: NO_HOLDER}
-    for holder in {item.account_holder_id for item in items} - {None}:
-        row = con.execute("SELECT type FROM holders WHERE owner = ? AND id = ?", (owner, holder)).fetchone()
-        kinds[holder] = row[0] if row else UNKNOWN_HOLDER
-    return kinds
+    sets: dict[str | None, int | None] = {None: None}
+    for holder in {item.account_holder_id for item in items}:
+        if holder is not None:
+            kinds[holder], sets[holder] = holder_now(con, owner, holder)
+    return kinds, sets
+
+
+def holder_now(con: sqlite3.Connection, owner: int, holder: str) -> tuple[str, int | None]:
+    """Kind of the holder, and number of the key's own category set for it."""
+    row = con.execute("SELECT type, category_id FROM holders WHERE owner = ? AND id = ?", (owner, holder)).fetchone()
+    return (UNKNOWN_HOLDER, None) if row is None else (row[0], category_sets.of_holder(con, owner, *row))
 
 
 def _fails(con: sqlite3.Connection, config: SandboxConfig, owner: int, items: list[Item], nth: int) -> bool:

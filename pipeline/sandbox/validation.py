@@ -33,6 +33,8 @@ Problems = list[dict[str, Any]]
 _BATCH = msgspec.json.Decoder(BatchInput)
 _ITEM = msgspec.json.Decoder(ItemInput)
 _HOLDER = msgspec.json.Decoder(HolderInput)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a body can do to msgspec: it fits no struct or is no JSON, it is no UTF-8, it is nested too deeply."""
 _MISSING = object()
 _COUNTRY = re.compile(COUNTRY_PATTERN)
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]00:?00)?)?", re.ASCII)
@@ -42,9 +44,9 @@ def batch(body: bytes) -> tuple[list[Item], str]:
     """Items and priority of a POST /v3/batches body; raises 422."""
     try:
         given = _BATCH.decode(body)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return _slow_batch(loads(body))
-    if not 0 < len(given.data) <= MAX_BATCH_ITEMS or not all(item.currency in CURRENCIES for item in given.data):
+    if not all(item.currency in CURRENCIES for item in given.data):
         return _slow_batch(loads(body))
     return [to_item(item) for item in given.data], given.priority or "default"
 
@@ -53,7 +55,7 @@ def transaction(body: bytes) -> Item:
     """The item of a POST /v3/transactions body; raises 422."""
     try:
         given = _ITEM.decode(body)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         given = None
     if given is not None and given.currency in CURRENCIES:
         return to_item(given)
@@ -68,7 +70,7 @@ def holder(body: bytes) -> HolderInput:
     """The body of POST /v3/account_holders; raises 422."""
     try:
         return _HOLDER.decode(body)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         raw = loads(body)
     problems: Problems = []
     if not isinstance(raw, dict):
@@ -80,11 +82,23 @@ def holder(body: bytes) -> HolderInput:
     raise ApiError(422, problems)
 
 
+def assignment(body: bytes) -> str:
+    """The holder's id in a body of POST /v3/transactions/{id}/assign; raises 422."""
+    raw = loads(body)
+    if not isinstance(raw, dict):
+        raise invalid(not_an_object(["body"]))
+    problems: Problems = []
+    holder_id = text_field(raw, "account_holder_id", ["body"], problems)
+    if problems or holder_id is None:
+        raise ApiError(422, problems)
+    return holder_id
+
+
 def loads(body: bytes) -> Any:
     """Any JSON body; raises 422."""
     try:
         return msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         where = re.search(r"byte (\d+)", str(error))
         raise invalid(problem(["body", int(where[1]) if where else 0], "json_invalid", "JSON decode error")) from error
 
@@ -196,11 +210,15 @@ def _amount(raw: dict[str, Any], loc: list[str | int], problems: Problems) -> fl
     if isinstance(value, bool) or not isinstance(value, int | float):
         problems.append(problem(where, "float_type", "Input should be a valid number"))
         return 0.0
+    try:
+        value = float(value)
+    except OverflowError:
+        value = math.inf
     if not math.isfinite(value):
         problems.append(problem(where, "finite_number", "Input should be a finite number"))
     elif value < 0:
         problems.append(problem(where, "greater_than_equal", "Input should be greater than or equal to 0"))
-    return float(value)
+    return value
 
 
 def _date(raw: dict[str, Any], loc: list[str | int], problems: Problems) -> dt.date | None:

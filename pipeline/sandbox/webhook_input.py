@@ -6,24 +6,15 @@ ignored, as everywhere.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from pipeline.sandbox.errors import ApiError, invalid, problem
+from pipeline.sandbox.schema import MAX_TOKEN, MAX_URL, Event
 from pipeline.sandbox.validation import Problems, loads, not_an_object, text_field
 
-EVENTS = (
-    "reports.resolved",
-    "reports.rejected",
-    "reports.pending",
-    "bank_statements.completed",
-    "bank_statements.error",
-    "batches.completed",
-    "batches.error",
-)
-"""The seven of the OpenAPI document. The sandbox has no reports and no bank statements, so it sends the last two."""
-MAX_URL = 1024
-MAX_TOKEN = 128
+EVENTS: tuple[str, ...] = get_args(Event)
+"""The seven of the OpenAPI document."""
 
 
 def new(body: bytes) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import pickle
 import traceback
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
 import pytest
 from scripted_server import Reply, Server
 
@@ -300,7 +301,7 @@ def test_a_transaction_is_an_item_of_results(client: ApiClient, server: Server) 
 
 def test_categories(client: ApiClient, server: Server) -> None:
     server.script = [Reply(body={"incoming": ["paycheck"], "outgoing": ["rent"]})]
-    assert client.get_categories("consumer") == {"incoming": ["paycheck"], "outgoing": ["rent"]}
+    assert msgspec.json.decode(client.get_categories("consumer")) == {"incoming": ["paycheck"], "outgoing": ["rent"]}
     assert server.seen[0].path == "/v3/categories/consumer"
 
 

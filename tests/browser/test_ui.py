@@ -17,6 +17,7 @@ GROUPS = {
     "ingest": ["raw_transactions"],
     "batches": ["account_holders", "batch_plan", "batch_submissions"],
     "results": ["batch_results", "intermediaries", "transactions"],
+    "analytics": ["category_sets", "recurrence_groups"],
     "warehouse": ["warehouse"],
 }
 CHECKS = {

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from pipeline.instance import open_instance
 from pipeline.lake.warehouse import query
-from pipeline.ledger import batches, holders, manifest, schema
+from pipeline.ledger import batches, category_sets, holders, manifest, recurrence, schema
 from pipeline.ledger.db import Ledger
 from pipeline.ledger.states import CHARGED_ATTEMPTS, OPEN_STATES, Attempt, State
 from pipeline.partitions import BATCHES, LANDED_ASSETS
@@ -181,10 +181,11 @@ def batches_of(place: Place) -> list[Any]:
 
 
 def is_published(place: Place) -> bool:
-    """Whether the warehouse shows the newest revision."""
+    """Whether the warehouse shows the newest revision, and nothing is left to be asked for that would make another."""
     with _ledger(place) as ledger:
         head = manifest.head(ledger)
-    return bool(head.published_revision == head.revision)
+        asked = not recurrence.is_wanted(ledger) and not category_sets.missing_on(ledger, ledger.now().date())
+    return bool(head.published_revision == head.revision and asked)
 
 
 def credits_level_of(place: Place) -> float:

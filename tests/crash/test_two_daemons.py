@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 
+import pytest
 from end_state import attempts_of, batches_of, check_charges, check_nothing_stuck, is_published, tables_of
 from places import BATCH, TIME_SCALE, Place, wait_until
 
@@ -19,6 +20,7 @@ def start_daemon(place: Place, settings: dict[str, str]) -> subprocess.Popen[byt
     )
 
 
+@pytest.mark.whole
 def test_two_daemons_and_a_run_come_to_one_effect(place):
     (place.folder / "inbox").mkdir()
     places = [Place(place.folder / name) for name in ("one", "two")]

@@ -159,6 +159,9 @@ def service_for(tmp_path):
             os.kill(pid, signal.SIGKILL)
 
 
+ELSEWHERE = {"enrich-code", "enrich-webserver"}
+"""Their start and end are in another test too."""
+
 READY = {
     "enrich-code": lambda service: service.listens(),
     "enrich-daemon": lambda service: "no batch has ended" in service.log.read_text(),  # a sensor of ours has ticked
@@ -169,7 +172,10 @@ READY = {
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("deploy")
-@pytest.mark.parametrize("name", [path.stem for path in UNITS])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.whole if name in ELSEWHERE else ()) for name in (p.stem for p in UNITS)],
+)
 def test_the_command_starts_and_ends_by_sigterm(service_for, name):
     service = service_for(name, DAGSTER_LOG_FORMAT="json", DAGSTER_CLI_API_GRPC_LOG_FORMAT="json")
     service.wait_until(lambda: READY[name](service), "ready")

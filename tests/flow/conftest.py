@@ -127,3 +127,23 @@ def steps_for(workspace_for, sandbox_for, client_for, tmp_path):
 @pytest.fixture
 def books_of(tmp_path):
     return lambda name="data": Books(tmp_path / f"{name}-api")
+
+
+@pytest.fixture
+def monthly_file(tmp_path):
+    """Write a canonical CSV of Netflix and a salary, of each holder in each of `months` of 2026; returns its path."""
+
+    def write(name="monthly.csv", *, months=range(1, 7), holders=("ann", "bob"), price="17.99"):
+        lines = ["id,date,description,amount,entry_type,currency,country,account_holder_id,account_holder_type"]
+        for holder in holders:
+            for month in months:
+                end = f"USD,US,{holder},consumer"
+                lines += [
+                    f"{holder}-n{month},2026-{month:02d}-05,NETFLIX.COM 866-579-7172,{price},outgoing,{end}",
+                    f"{holder}-p{month},2026-{month:02d}-25,ACME CORP PAYROLL,3000.00,incoming,{end}",
+                ]
+        path = tmp_path / name
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    return write

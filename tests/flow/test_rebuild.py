@@ -17,9 +17,11 @@ from typer.testing import CliRunner
 from pipeline.cli import rebuild as cli_rebuild
 from pipeline.errors import ConflictError, IntegrityError
 from pipeline.flow import ingesting, operating, rebuilding
+from pipeline.flow.category_sets import fetch_category_sets
 from pipeline.flow.publishing import publish_warehouse
 from pipeline.flow.rebuild import comparing
 from pipeline.flow.rebuilding import rebuild
+from pipeline.flow.recurrence import refresh
 from pipeline.ingest import interpret, rules
 from pipeline.ingest.mapping import Mapping
 from pipeline.lake import files, tables
@@ -61,7 +63,15 @@ FAULTS = [
 
 def tables_of(ws):
     """Every table of the warehouse, but for the time of its publication."""
-    names = {*tables.LEDGER_TABLES, *VIEWS, "transactions", "intermediaries", "raw_transactions", "rejected_rows"}
+    names = {
+        *tables.LEDGER_TABLES,
+        *VIEWS,
+        "transactions",
+        "intermediaries",
+        "raw_transactions",
+        "rejected_rows",
+        "recurrence_groups",
+    }
     return {n: query(ws.home, f"SELECT * FROM {n} ORDER BY ALL").rows for n in names - {"publication"}}
 
 
@@ -98,7 +108,7 @@ def small(steps_for, bank_file):
 
 
 @pytest.fixture
-def rich(steps_for, bank_file, tmp_path):
+def rich(steps_for, bank_file, monthly_file, tmp_path):
     """Something of everything that a data folder may hold; published."""
     steps = steps_for(
         batch_size=20, backoff_base=0, max_attempts=2, item_attempts=2, faults=FAULTS, sandbox={"error_batch_nth": (1,)}
@@ -106,6 +116,11 @@ def rich(steps_for, bank_file, tmp_path):
     steps.ingest(bank_file(40, bad=2))
     steps.plan()
     steps.finish()
+    steps.ingest(monthly_file("monthly.csv"))
+    steps.plan()
+    steps.finish()
+    refresh(steps.ws, steps.client)
+    fetch_category_sets(steps.ws, steps.client)
     # tx-11 is sent once more by a person, so that its batch gets another version.
     errors = {key for key, code in steps.rows("batch_key", "error_code").values() if code == "internal_error"}
     operating.retry(steps.ws, errors.pop(), who="ana", why="cured, says support")
@@ -160,7 +175,7 @@ def something_of_everything(rich):
     assert "account_holder_type: conflict" in said
     assert any(rich.rows("extra").values())
     mappings = [row.mapping for row in ws.ledger.rows(select(schema.source_files.c.mapping))]
-    assert sorted(m is None for m in mappings) == [False, True, True, True]
+    assert sorted(m is None for m in mappings) == [False, True, True, True, True]
 
 
 def test_nothing_is_changed_when_everything_is_identical(rich):

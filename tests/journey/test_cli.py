@@ -13,6 +13,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 from sqlalchemy import select
 
@@ -149,6 +150,8 @@ def test_the_sensors_runs_and_partitions_are_in_the_instance(small):
             "account_holder_sync",
             "submit",
             "collect",
+            "recurrence",
+            "categories",
             "publish",
         }
         assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
@@ -230,3 +233,21 @@ def test_interrupting_keeps_what_was_sent_and_the_same_command_collects_it(small
     small.enrich("run", "bank.csv", "--batch-size", 20, "--time-scale", 500)
     summary = assert_charges_have_reasons(data)
     assert summary.items_charged == summary.distinct_items_charged == 60
+
+
+def test_the_tables_are_exported_for_other_programs(small):
+    small.enrich("run", "bank.csv", "--batch-size", 20, "--time-scale", 500)
+    out = json.loads(small.enrich("export", "copy.duckdb", "--json"))
+    assert (out["format"], out["tables"]["transactions"], out["path"]) == (
+        "duckdb",
+        60,
+        str(small.path / "copy.duckdb"),
+    )
+    with duckdb.connect(str(small.path / "copy.duckdb"), read_only=True) as connection:
+        assert connection.execute("SELECT sum(transactions) FROM monthly_cash_flow").fetchall() == [(60,)]
+    assert "--force replaces it" in small.enrich("export", "copy.duckdb", code=1)
+    small.enrich("export", "copy.duckdb", "--force")
+    assert "revision" in small.enrich("export", "files", "--format", "csv")
+    assert (small.path / "files" / "rejected_rows.csv").read_text().count("bank.csv") == 1
+    assert "--format is for a folder" in small.enrich("export", "b.duckdb", "--format", "csv", code=2)
+    assert "has been published" in small.enrich("export", "b.duckdb", "--data-dir", "none", code=1)

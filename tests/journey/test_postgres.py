@@ -44,6 +44,7 @@ def snippet():
     return re.search(r"```yaml\n(storage:\n.*?)```", README.read_text(), re.DOTALL).group(1)
 
 
+@pytest.mark.whole
 def test_dagsters_own_storage_may_be_there_too_even_in_one_database(folder, bank_file, postgres, ledger):
     config = folder.path / "dagster.yaml"
     before = config.read_text()

@@ -22,6 +22,7 @@ def test_the_migrations_build_what_is_declared(ledger):
     with ledger.engine.connect() as conn:
         context = MigrationContext.configure(conn, opts={"version_table": version_table(ledger.engine)})
         assert compare_metadata(context, schema.metadata) == []
+        assert context.get_current_revision() == schema.VERSION
 
 
 def test_opening_again_keeps_what_is_there(ledger, planned):

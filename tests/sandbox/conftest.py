@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +15,15 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from ntropy_sdk import SDK
+from ntropy_sdk.async_.sdk import AsyncSDK
 
 from pipeline.sandbox.books import Books
 from pipeline.sandbox.config import SandboxConfig
 from pipeline.sandbox.process import SandboxProcess
+
+# Under importmode=importlib a folder of tests is no package, and its helper modules are not found by themselves.
+sys.path.insert(0, str(Path(__file__).parent))
 
 SendItems = Callable[..., httpx.Response]
 
@@ -210,3 +218,67 @@ def receiver() -> Iterator[Receiver]:
         server.open.set()
         server.shutdown()
         thread.join()
+
+
+class Official:
+    """The official client, sync or async, under one face: `official.batches.get(…)` answers either way."""
+
+    def __init__(self, sdk: SDK | AsyncSDK, run: Callable[[Any], Any]) -> None:
+        self.sdk = sdk
+        self._run = run
+
+    def __getattr__(self, resource: str) -> _Resource:
+        return _Resource(getattr(self.sdk, resource), self._run)
+
+    def all_of(self, page: Any, size: int | None = None) -> list[Any]:
+        """Everything from `page` on, by the client's own paging."""
+        pages = page.auto_paginate(page_size=size)
+        if hasattr(pages, "__iter__"):
+            return list(pages)
+
+        async def collect() -> list[Any]:
+            return [one async for one in pages]
+
+        return list(self._run(collect()))
+
+
+class _Resource:
+    def __init__(self, resource: Any, run: Callable[[Any], Any]) -> None:
+        self._resource, self._run = resource, run
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        call = getattr(self._resource, method)
+        return lambda *args, **more: self._run(call(*args, **more))
+
+
+MakeOfficial = Callable[[str, str], Official]
+
+
+@pytest.fixture(params=["sync", "async"])
+def official_client(request: pytest.FixtureRequest) -> Iterator[MakeOfficial]:
+    """Makes official clients of a server's URL with a key; each test runs with the sync and the async one."""
+    loop = asyncio.new_event_loop()
+    made: list[SDK | AsyncSDK] = []
+
+    def run(answer: Any) -> Any:
+        return loop.run_until_complete(answer) if inspect.isawaitable(answer) else answer
+
+    def make(url: str, key: str) -> Official:
+        sdk = SDK(key) if request.param == "sync" else AsyncSDK(key)
+        sdk.base_url = url
+        made.append(sdk)
+        return Official(sdk, run)
+
+    yield make
+    for sdk in made:
+        if isinstance(sdk, SDK):
+            sdk.http_client.session.close()
+        else:
+            loop.run_until_complete(sdk.http_client.close())
+    loop.close()
+
+
+@pytest.fixture
+def official(official_client: MakeOfficial, shared_sandbox: SandboxProcess, request: pytest.FixtureRequest) -> Official:
+    """An official client of the shared server whose data no other test sees."""
+    return official_client(shared_sandbox.url, request.node.nodeid)

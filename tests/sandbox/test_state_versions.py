@@ -31,8 +31,16 @@ def _back_to_the_first_version(path):
     con = sqlite3.connect(path, isolation_level=None)
     for column in ("skew", "listed_from", "found_from", "found_until", "results_until"):
         con.execute(f"ALTER TABLE submissions DROP COLUMN {column}")
-    con.execute("ALTER TABLE items DROP COLUMN fault")
-    for table in ("fault_plan", "fault_counts", "fault_log", "webhooks", "events", "deliveries"):
+    con.execute("DROP INDEX items_by_holder")
+    for table, column in (
+        ("items", "fault"),
+        ("items", "category_set"),
+        ("submissions", "ruleset"),
+        ("owners", "organization"),
+    ):
+        con.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    later = ("category_sets", "rulesets", "entities", "reports", "bank_statements")
+    for table in ("fault_plan", "fault_counts", "fault_log", "webhooks", "events", "deliveries", *later):
         con.execute(f"DROP TABLE {table}")
     con.execute("PRAGMA user_version = 1")
     con.close()

@@ -120,3 +120,36 @@ def test_an_item_is_read_alike_on_both_paths(items):
     assert fast == slow
     with pytest.raises(ApiError):
         validation.batch(b"[]")
+
+
+@pytest.mark.parametrize("path", ["/v3/batches", "/v3/transactions", "/v3/account_holders", "/v3/webhooks"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"id": "x", "more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"id": "\xff"}',
+        b'{"id": "\\ud800"}',
+        b"\xef\xbb\xbf{}",
+        b"",
+    ],
+    ids=["unclosed", "deep", "no UTF-8", "half a surrogate", "byte order mark", "nothing"],
+)
+def test_a_body_that_is_hardly_json(caller, path, body):
+    refused = caller.post(path, content=body)
+    assert refused.status_code == 422
+    assert refused.json()["detail"][0]["loc"][0] == "body"
+
+
+@pytest.mark.parametrize("amount", ["9" * 400, "9" * 5000, "1e400", '"1e400"', '"nan"', "NaN"])
+def test_an_amount_that_is_no_number_of_ours(caller, amount):
+    head = b'{"id": "x", "description": "", "date": "2024-01-01", "entry_type": "outgoing", "currency": "USD", '
+    assert caller.post("/v3/transactions", content=head + f'"amount": {amount}}}'.encode()).status_code == 422
+
+
+def test_query_numbers_that_no_database_holds(caller):
+    most = "9" * 5000
+    for path in (f"/v3/batches?cursor={'f' * 15}-{'f' * 15}", "/v3/transactions/%00", "/v3/transactions/%ff"):
+        assert caller.get(path).status_code in {200, 404}
+    for path in (f"/v3/batches?limit={most}", f"/v3/batches?cursor={most}-1", f"/sandbox/books/charges?min={most}"):
+        assert caller.get(path).status_code == 422

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -16,7 +15,7 @@ PROGRAM = Path(__file__).parent / "week.py"
 @pytest.mark.slow
 @pytest.mark.sqlite
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(not os.environ.get("ENRICH_ALL_CRASHES"), reason="takes minutes: make verify, or make week")
+@pytest.mark.whole
 def test_one_day():
     command = [sys.executable, str(PROGRAM), "--days", "1", "--minutes", "0.6", "--seed", "7"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)

@@ -22,7 +22,7 @@ from pipeline.flow.workspace import Workspace
 from pipeline.instance import open_instance
 from pipeline.lake.identity import STATES
 from pipeline.lake.warehouse import current, query
-from pipeline.ledger import batches, manifest, schema
+from pipeline.ledger import batches, manifest, recurrence, schema
 from pipeline.ledger.states import CHARGED_ATTEMPTS, OPEN_STATES, Attempt, State
 from pipeline.partitions import BATCHES
 from pipeline.sandbox.books import Books
@@ -137,6 +137,8 @@ def is_drained(ws: Workspace, place: Place, cargo: Cargo) -> bool:
         waiting = manifest.live(conn, "waiting")
     head = manifest.head(ws.ledger)
     if waiting or batches.in_states(ws.ledger, *OPEN_STATES) or head.published_revision != head.revision:
+        return False
+    if recurrence.is_wanted(ws.ledger):  # would make another revision
         return False
     with open_instance(place.folder) as instance:
         return not instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))

@@ -18,6 +18,7 @@ KEYS = {
     tables.PLAN.name: ["transaction_id"],
     tables.TRANSACTIONS.name: ["transaction_id"],
     tables.INTERMEDIARIES.name: ["transaction_id", "position"],
+    tables.RECURRENCE_GROUPS.name: ["account_holder_id", "position"],
 }
 """By what the rows of one file are told apart."""
 
@@ -94,7 +95,9 @@ def _numbered(frame: pl.DataFrame, key: list[str]) -> pl.DataFrame:
 
 
 def _names(table: tables.Table, odd: pl.DataFrame) -> list[str]:
-    """Transaction ids, or the record numbers of rows that have none."""
+    """Transaction ids, or the record numbers of rows that have none; of groups the holder and the position."""
+    if table is tables.RECURRENCE_GROUPS:
+        return [f"{holder} group {position}" for holder, position in odd.select(KEYS[table.name]).iter_rows()]
     if "transaction_id" not in table.names:
         return [f"record {number}" for number in odd["record_number"]]
     if "transaction_id" not in KEYS[table.name]:

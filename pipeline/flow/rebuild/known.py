@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from pipeline.lake import tables
-from pipeline.ledger import documents, manifest, schema
+from pipeline.ledger import category_sets, documents, manifest, recurrence, schema
 from pipeline.ledger.db import Ledger
 
 Owner = tuple[str, str | None]
-"""A kind of file, and the batch key or file id whose rows are in it. Waiting files belong to nobody."""
+"""A kind of file, and the batch key, file id or bucket of holders whose rows are in it. Waiting files: nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Known:
     """The ledger's side. `sources` in the order in which they came, `batches` in the order in which they were cut.
 
     `children`: keys of the batches that a batch's rows went on to. `plans`: path of each batch's archived plan.
-    `answers`: paths of the archived answers of each batch's last attempt, in order. `live`: the manifest's files.
+    `answers`: paths of the archived answers of each batch's last attempt, in order. `recurrence`: holders that the API
+    was asked about, by bucket; `category_lists`: every list of a set. `live`: the manifest's files.
     """
 
     revision: int
@@ -34,6 +35,8 @@ class Known:
     children: dict[str, list[str]]
     plans: dict[str, str]
     answers: dict[str, list[str]]
+    recurrence: list[Any]
+    category_lists: list[Any]
     live: dict[Owner, list[Any]]
 
 
@@ -51,6 +54,8 @@ def read_known(ledger: Ledger) -> Known:
             _children(batches),
             plans,
             answers,
+            recurrence.answered(conn),
+            category_sets.lists(conn),
             _live(conn),
         )
 

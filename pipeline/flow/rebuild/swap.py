@@ -120,7 +120,7 @@ class Comparison:
         self, table: tables.Table, owner: str | None, rebuilt: pl.DataFrame, stem: str, version: int | None
     ) -> None:
         w = files.write_table(self.written, table, rebuilt, stem=stem)
-        of_file = table in {tables.RAW_TRANSACTIONS, tables.REJECTED_ROWS}
+        of_file = table in {tables.RAW_TRANSACTIONS, tables.REJECTED_ROWS, tables.RECURRENCE_GROUPS}
         self.added.append(
             NewFile(
                 table.name, w.path, w.rows, w.bytes, w.sha256, batch_key=None if of_file else owner,

@@ -24,7 +24,8 @@ at most 20 of them, is answered 503 without being looked at.
 
     call     "METHOD /route" with {id} as in `routes`, or "*" for every route under /v3. Required.
     ids      only calls about one of these ids. POST /v3/batches: it sends one of them; /v3/batches/{id}…: the batch
-             holds one of them; /v3/transactions…, /v3/account_holders… and /v3/webhooks/{id}: it is about one of them.
+             holds one of them; /v3/transactions…, /v3/account_holders… and {id} of webhooks, reports and bank
+             statements: it is about one of them.
     batches  /v3/batches/{id}… only: these batches, by number (counted from 1 over the state) or by id.
     nth      [n, …] the n-th call, counted from 1 since the plan was put, over calls that pass call, ids and batches.
     from, to first and last such number.

@@ -31,18 +31,46 @@ RESULTS = "GET /v3/batches/{id}/results"
 POST_BATCHES = "POST /v3/batches"
 POST_TRANSACTIONS = "POST /v3/transactions"
 OF_ONE_BATCH = ("GET /v3/batches/{id}", RESULTS)
-LISTS = ("GET /v3/batches", "GET /v3/account_holders", "GET /v3/transactions", "GET /v3/webhooks")
+LISTS = (
+    "GET /v3/batches",
+    "GET /v3/account_holders",
+    "GET /v3/transactions",
+    "GET /v3/webhooks",
+    "GET /v3/reports",
+    "GET /v3/bank_statements",
+)
 POSTS = (POST_BATCHES, POST_TRANSACTIONS, "POST /v3/account_holders")
 OF_ONE_THING = (
     "GET /v3/account_holders/{id}",
     "DELETE /v3/account_holders/{id}",
+    "POST /v3/account_holders/{id}/recurring_groups",
     "GET /v3/transactions/{id}",
     "DELETE /v3/transactions/{id}",
+    "POST /v3/transactions/{id}/assign",
     "GET /v3/webhooks/{id}",
     "PATCH /v3/webhooks/{id}",
     "DELETE /v3/webhooks/{id}",
+    "GET /v3/reports/{id}",
+    "DELETE /v3/reports/{id}",
+    "GET /v3/bank_statements/{id}",
+    "GET /v3/bank_statements/{id}/results",
+    "POST /v3/bank_statements/{id}/verify",
+    "DELETE /v3/bank_statements/{id}",
 )
-CALLS = (*POSTS, *LISTS, *OF_ONE_BATCH, *OF_ONE_THING, "GET /v3/categories/{id}", "POST /v3/webhooks")
+PERSONAL = (
+    "GET /v3/categories/{id}",
+    "POST /v3/categories/{id}",
+    "POST /v3/categories/{id}/reset",
+    "GET /v3/rules",
+    "POST /v3/rules",
+    "POST /v3/rules/replace",
+    "PATCH /v3/rules/{id}",
+    "DELETE /v3/rules/{id}",
+    "GET /v3/entities/{id}",
+    "POST /v3/entities/resolve",
+)
+OTHER_POSTS = ("POST /v3/webhooks", "POST /v3/reports", "POST /v3/bank_statements")
+CALLS = (*POSTS, *LISTS, *OF_ONE_BATCH, *OF_ONE_THING, *PERSONAL, *OTHER_POSTS)
 _NO_BODY = (204, 205, 304)
 _FIELD = re.compile(r"field `(\w+)`")
 _WHERE = re.compile(r" - at `\$\.?(\w+)")

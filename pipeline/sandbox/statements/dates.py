@@ -1,0 +1,140 @@
+"""Dates as statements write them.
+
+Belongs here: text in, a date out. Whether 03/04 is in March or April, and the year of a date that has none, is not in
+the date: `Calendar` tells it for a whole statement.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from itertools import pairwise
+from typing import NamedTuple
+
+from pipeline.sandbox.statements.shapes import UnreadableError
+
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        ("jan ene", "feb fév", "mar mär mrz", "apr abr avr", "may mai", "jun", "jul", "aug ago aoû", "sep", "oct okt",
+         "nov", "dec dez dic déc"), 1)
+    for name in names.split()
+}  # fmt: skip
+_MONTH = rf"(?P<month>{'|'.join(_MONTHS)})[a-zé]*\.?"
+_FORMS = (
+    r"(?P<year>\d{4})[-/.](?P<month_number>\d{1,2})[-/.](?P<day>\d{1,2})",
+    r"(?P<first>\d{1,2})[-/.](?P<second>\d{1,2})[-/.](?P<year>\d{4}|\d\d)",
+    rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th|\.)?[ -]?{_MONTH}(?:[ ,-]+(?P<year>\d{{4}}|\d\d))?",
+    rf"{_MONTH}[ -](?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:[ ,-]+(?P<year>\d{{4}}))?",
+    r"(?P<first>\d{1,2})[/.](?P<second>\d{1,2})\.?",
+)
+_DATES = [re.compile(rf"(?:{form})(?![\w/])", re.IGNORECASE) for form in _FORMS]
+_CENTURY = 2000
+_MONTHS_IN_YEAR = 12
+_DAYS_IN_MONTH = 31
+_LEAP_YEAR = 2000
+_BETWEEN = re.compile(r"\s*(?:to|until|through|bis|[-\u2013\u2014])\s*", re.IGNORECASE)
+
+
+class Written(NamedTuple):
+    """A date as it is written: `first` and `second` are day and month, in an order that is known if `certain`."""
+
+    first: int
+    second: int
+    year: int | None
+    certain: bool
+
+
+def leading(text: str, at: int = 0) -> tuple[Written, int] | None:
+    """The date that stands at this place of a text, and where it ends."""
+    for pattern in _DATES:
+        found = pattern.match(text, at)
+        if found is not None:
+            written = _written(found)
+            # 12.50 is a sum, whatever it looks like.
+            return (written, found.end()) if _possible(written) else None
+    return None
+
+
+def _possible(written: Written) -> bool:
+    small, large = sorted((written.first, written.second))
+    return 1 <= small <= _MONTHS_IN_YEAR and large <= _DAYS_IN_MONTH
+
+
+def period(line: str) -> tuple[Written, Written] | None:
+    """Two dates with a word or a dash between them: what a statement is about."""
+    for (first, _, end), (last, start, _) in pairwise(_all(line)):
+        if _BETWEEN.fullmatch(line[end:start]):
+            return first, last
+    return None
+
+
+def _all(line: str) -> list[tuple[Written, int, int]]:
+    found: list[tuple[Written, int, int]] = []
+    at = 0
+    for word in re.finditer(r"\w+", line):
+        one = leading(line, word.start()) if word.start() >= at else None
+        if one is not None:
+            found.append((one[0], word.start(), one[1]))
+            at = one[1]
+    return found
+
+
+def _written(found: re.Match[str]) -> Written:
+    parts = found.groupdict()
+    year = int(parts["year"]) if parts.get("year") else None
+    if year is not None and year < 100:  # noqa: PLR2004
+        year += _CENTURY
+    if "first" in parts:
+        # Who writes points has the day first.
+        return Written(int(parts["first"]), int(parts["second"]), year, certain="." in found[0])
+    named = parts.get("month")
+    month = _MONTHS[named.lower()] if named else int(parts["month_number"])
+    return Written(int(parts["day"]), month, year, certain=True)
+
+
+def _span(written: list[Written], *, day_first: bool) -> float:
+    """Days from the earliest to the latest, read in this order; infinite if one of them is no date then."""
+    try:
+        days = [
+            dt.date(one.year or _LEAP_YEAR, *((one.second, one.first) if day_first else (one.first, one.second)))
+            for one in written
+        ]
+    except ValueError:
+        return math.inf
+    return (max(days) - min(days)).days if days else 0
+
+
+class Calendar:
+    """How one statement writes its dates."""
+
+    def __init__(self, known: list[Written], between: tuple[Written, Written] | None, *, american: bool) -> None:
+        """`known` are the dates of its rows; `american` decides what they leave open."""
+        written = [*known, *(between or ())]
+        uncertain = [one for one in written if not one.certain]
+        spans = _span(uncertain, day_first=False), _span(uncertain, day_first=True)
+        # A statement covers a month or so: of two readings the shorter one is right.
+        self._day_first = not american if spans[0] == spans[1] else spans[1] < spans[0]
+        years = [one.year for one in written if one.year is not None]
+        self._year = max(years) if years else None
+        self.end: dt.date | None = None
+        self.end = self.date(between[1]) if between else None
+        self.start = self.date(between[0]) if between else None
+
+    def date(self, written: Written) -> dt.date:
+        """The day; raises `UnreadableError` when there is no such day or no year to be had."""
+        day, month = written.first, written.second
+        if not written.certain and not self._day_first:
+            day, month = month, day
+        year = written.year or self._year
+        if year is None:
+            raise UnreadableError("The dates have no year")
+        try:
+            made = dt.date(year, month, day)
+        except ValueError as error:
+            raise UnreadableError("A date in the table is none") from error
+        if written.year is None and self.end is not None and made > self.end:
+            # The statement goes over the end of a year.
+            return self.date(written._replace(year=year - 1))
+        return made

@@ -1,0 +1,129 @@
+"""Entities by id, name and website; transactions that get another holder."""
+
+from __future__ import annotations
+
+import uuid
+
+STARBUCKS = "d4bc3c80-ec1a-3da2-836e-2a4ca4758be5"
+"""As in Ntropy's documentation."""
+FIELDS = {
+    "id", "name", "website", "logo", "phone_number", "tax_number", "naics2017", "mccs", "parent", "location",
+}  # fmt: skip
+
+
+def resolve(caller, **body):
+    return caller.post("/v3/entities/resolve", json=body)
+
+
+def test_an_entity_by_website_and_by_name_is_the_same(caller):
+    by_site = resolve(caller, website="https://www.Starbucks.com/menu").json()
+    assert by_site.keys() == FIELDS
+    assert (by_site["id"], by_site["name"], by_site["website"]) == (STARBUCKS, "Starbucks", "starbucks.com")
+    assert 5814 in by_site["mccs"]
+    assert resolve(caller, name="Starbucks", website=None, location="Seattle, US").json() == by_site
+    assert caller.get(f"/v3/entities/{STARBUCKS}").json() == by_site
+
+
+def test_an_unknown_name_keeps_its_id(caller):
+    made = resolve(caller, name="Zweigstelle Qwertz").json()
+    assert made["website"] is None
+    assert resolve(caller, name="zweigstelle qwertz").json()["id"] == made["id"]
+    assert caller.get(f"/v3/entities/{made['id']}").json() == made
+    assert caller.get(f"/v3/entities/{made['id']}", headers={"X-API-Key": "somebody else"}).status_code == 404
+
+
+def test_what_a_result_has_named_is_found(caller, items):
+    assert caller.get(f"/v3/entities/{STARBUCKS}").status_code == 404
+    batch = caller.finished(items(3))
+    first = caller.get(f"/v3/batches/{batch}/results").json()["results"][0]["entities"]
+    for named in (first["counterparty"], *first["intermediaries"]):
+        found = caller.get(f"/v3/entities/{named['id']}").raise_for_status().json()
+        assert found == {**{name: part for name, part in named.items() if name != "type"}, "location": None}
+    (parent,) = [one["parent"] for one in first["intermediaries"] if one["parent"]]
+    found = caller.get(f"/v3/entities/{parent['id']}").raise_for_status().json()
+    assert (found["name"], found["mccs"], found["parent"]) == (parent["name"], [], None)
+
+
+def test_refusals(caller):
+    assert caller.get("/v3/entities/starbucks").status_code == 400
+    assert caller.get(f"/v3/entities/{uuid.uuid4()}").status_code == 404
+    for body in ({}, {"name": "a", "website": "a.com"}, {"name": None}, {"name": ""}, {"website": "no domain"}):
+        assert resolve(caller, **body).status_code == 400
+    for body in ({"name": 1}, {"website": []}, {"name": "a", "location": 5}):
+        assert resolve(caller, **body).status_code == 422
+    assert caller.post("/v3/entities/resolve", json=[]).status_code == 422
+
+
+def test_a_name_costs_a_credit_and_a_website_none(start):
+    client = start(balance=1)
+    assert resolve(client, website="netflix.com").status_code == 200
+    assert resolve(client, name="Netflix").status_code == 200
+    assert resolve(client, website="netflix.com").status_code == 200
+    assert resolve(client, name="Netflix").status_code == 423
+    assert client.post("/v3/transactions", json={**ITEM}).status_code == 423
+
+
+ITEM = {
+    "id": "t",
+    "description": "SQ *STARBUCKS 00001",
+    "date": "2024-05-01",
+    "amount": 12.5,
+    "entry_type": "outgoing",
+    "currency": "USD",
+}
+
+
+def assign(caller, identity, holder):
+    return caller.post(f"/v3/transactions/{identity}/assign", json={"account_holder_id": holder})
+
+
+def test_a_transaction_gets_another_holder(caller):
+    for holder in ("a", "b"):
+        caller.holder(holder)
+    caller.holder("company", "business")
+    caller.post("/v3/transactions", json={**ITEM, "account_holder_id": "a"}).raise_for_status()
+    before = caller.get("/v3/transactions/t").json()
+    moved = assign(caller, "t", "b")
+    assert moved.status_code == 200
+    assert moved.json() == {**before, "account_holder_id": "b"}
+    assert caller.get("/v3/transactions/t").json() == moved.json()
+    assert caller.get("/v3/transactions", params={"account_holder_id": "a"}).json()["data"] == []
+    assert len(caller.get("/v3/transactions", params={"account_holder_id": "b"}).json()["data"]) == 1
+    refused = assign(caller, "t", "company")
+    assert refused.status_code == 400
+    caller.delete("/v3/account_holders/a").raise_for_status()
+    assert caller.get("/v3/transactions/t").json() == moved.json(), "it belongs to b"
+    caller.delete("/v3/account_holders/b").raise_for_status()
+    assert caller.get("/v3/transactions/t").status_code == 404
+
+
+def test_a_transaction_of_a_batch_without_a_holder_gets_one(caller):
+    caller.holder("h")
+    batch = caller.finished([{**ITEM, "id": "a/b"}, {**ITEM, "id": "ghostly", "account_holder_id": "ghost"}])
+    assert assign(caller, "a%2Fb", "h").json()["categories"]["general"] == "coffee shop"
+    assert assign(caller, "ghostly", "h").json()["error"] is None
+    charged = caller.get("/sandbox/books/items", params={"id": "ghostly"}).json()
+    assert [one["submission"] for one in charged] == [batch]
+
+
+def test_the_category_set_of_the_new_holder_counts(caller):
+    own = {"incoming": [], "outgoing": ["Treats and coffee"]}
+    caller.post("/v3/categories/mine", json=own).raise_for_status()
+    caller.holder("a")
+    caller.post("/v3/account_holders", json={"id": "b", "type": "consumer", "category_id": "mine"}).raise_for_status()
+    caller.post("/v3/transactions", json={**ITEM, "account_holder_id": "a"}).raise_for_status()
+    assert assign(caller, "t", "b").json()["categories"]["general"] == "Treats and coffee"
+    assert assign(caller, "t", "a").json()["categories"]["general"] == "coffee shop"
+
+
+def test_refused_assignments(caller):
+    caller.holder("h")
+    caller.post("/v3/transactions", json=ITEM).raise_for_status()
+    assert assign(caller, "none", "h").status_code == 404
+    assert assign(caller, "t", "none").status_code == 404
+    for body in ({}, {"account_holder_id": None}, {"account_holder_id": 5}, []):
+        assert caller.post("/v3/transactions/t/assign", json=body).status_code == 422
+    assert caller.get("/v3/transactions/t/assign").status_code == 405
+    other = {"X-API-Key": "somebody else"}
+    body = {"account_holder_id": "h"}
+    assert caller.post("/v3/transactions/t/assign", json=body, headers=other).status_code == 404
