@@ -6,9 +6,13 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.sandbox.engine import enrich, trades
+from pipeline.sandbox.engine.categories import SETS
 from pipeline.sandbox.engine.lookup import read_packed, read_table
+from pipeline.sandbox.engine.reading import read
 from pipeline.sandbox.engine.text import canonical, normalise, tokens
 from pipeline.sandbox.schema import Item, Location
 
@@ -233,3 +237,55 @@ def test_clues_speak_only_when_they_are_sure():
     assert trades.by_clues(["WHIMBREL", "TAXI"]).mcc == 4121
     assert trades.by_clues(["WHIMBREL"]) is None
     assert trades.by_clues([]) is None
+
+
+PIECES = st.sampled_from(
+    [
+        "SQ *",
+        "PAYPAL ",
+        "TESCO ",
+        "LONDON ",
+        "PARIS 11 ",
+        "* ",
+        "S ",
+        "& ",
+        "A.B.",
+        "WWW.A.COM ",
+        "VIA PAYPAL ",
+        "NAME:",
+        "ß",
+        "💳",
+        "ZELLE TO ",
+        "REFUND ",
+        "COUNCIL ",
+        "CHECK 1",
+        "SVWZ+",
+        "//A/DE ",
+        "MARY ",
+        "12345 ",
+        "KLARNA BANK AB ",
+        "PAYROLL ",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text=st.lists(PIECES | st.text(max_size=8), max_size=12).map("".join),
+    entry_type=st.sampled_from(["incoming", "outgoing"]),
+    currency=st.sampled_from(["USD", "GBP", "EUR", "CAD", "XAF"]),
+    country=st.sampled_from([None, "US", "DE", "CA", "ZZ"]),
+    holder=st.sampled_from(["consumer", "business"]),
+)
+def test_any_line_has_an_answer_of_the_sets(text, entry_type, currency, country, holder):
+    found = read(text, entry_type, currency, country, holder)
+    assert found["categories"]["general"] in SETS[holder][entry_type]
+    party = found["entities"]["counterparty"]
+    assert party is None or (party["name"] and party["type"] in {"person", "organization"})
+    assert party is None or party["type"] == "organization" or party["website"] is None
+    assert found == read(text, entry_type, currency, country, holder)
+
+
+def test_known_trades_have_a_naics_code():
+    assert look("TESCO STORES 6243", "GBP")["entities"]["counterparty"]["naics2017"] == "445110"
+    assert look("WHIMBREL TERRABONNE", "EUR")["entities"]["counterparty"]["naics2017"] is None

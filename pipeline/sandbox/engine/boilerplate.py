@@ -55,7 +55,7 @@ _BOILERPLATE = re.compile(
     r"BETAALAUTOMAAT|BEA,?(?: (?:BETAALPAS|APPLE PAY|GOOGLE PAY|NR:\S+))*|GEA,?(?: BETAALPAS)?|"
     r"(?:EUROPESE )?(?:INCASSO|DOMICILIERING)|OVERSCHRIJVING|OVERBOEKING|BETALING(?: MET)?(?: BANCONTACT)?|"
     r"AANKOOP(?: BANCONTACT)?|"
-    r"PLATNOSC KARTA|ZAKUP PRZY UZYCIU KARTY|TRANSAKCJA KARTA|PRZELEW(?: (?:DO|OD|WYCHODZACY|PRZYCHODZACY|"
+    r"BLIK|PLATNOSC KARTA|ZAKUP PRZY UZYCIU KARTY|TRANSAKCJA KARTA|PRZELEW(?: (?:DO|OD|WYCHODZACY|PRZYCHODZACY|"
     r"WEWNETRZNY))*|ZAKUP|"
     r"KORTKOP|KORTBETALNING|AUTOGIRO|VAREK[OJ]+[BP]|DANKORT[- ]?(?:KOB|NOTA)|DANKORT|BETALINGSSERVICE|BS|"
     r"AVTALEGIRO|OVERFORING|OVERFORSEL|KORTTIOSTO|TILISIIRTO|LEVERANDORBETALING"
@@ -87,7 +87,7 @@ _SLASHED_PLACE = re.compile(r"//([A-Z ]+)/[A-Z]{2}\b.*")
 _GLUED = re.compile(r"(?<=[A-Z]{3})\d{5,}\b")
 _CARD_NUMBER = re.compile(r"(?:\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?) (?=[A-Z])")
 _TAIL = re.compile(
-    r"[\s,;-]+(?:REF(?:ERENCE)?[ :#.]|ID[:#]|TRACE|AUTH(?: CODE)?[ :#]|CONF(?:IRMATION)?[ :#]|MANDATE[ :]|MREF|EREF|"
+    r"[\s,;-](?:REF(?:ERENCE)?[ :#.]|ID[:#]|TRACE|AUTH(?: CODE)?[ :#]|CONF(?:IRMATION)?[ :#]|MANDATE[ :]|MREF|EREF|"
     r"KREF|CRED\+|SVWZ\+|PURP\+|IBAN[ +:]|BIC[ +:]|DEBT\+|COAM|OAMT|ABWA|ABWE|CO ENTRY|ORIG ID|DESC DATE|SEC:|TRACE#|"
     r"MANDAAT|MANDAT[ :]|MACHTIGING|OMSCHRIJVING|KENMERK|CREDITOR ID|CRED ID|INCASSANT|CONCEPTO|VOM \d|AM \d|"
     r"DU \d\d|NUM\. |N\. ?TESSERA|"
@@ -123,4 +123,4 @@ def strip_boilerplate(text: str) -> str:
     if _DIGIT.search(text):
         text = _JUNK.sub(" ", _GLUED.sub(r" \g<0>", text)).strip()
     cut = _TAIL.search(text)
-    return text[: cut.start()].strip() if cut and cut.start() > 0 else text.strip()
+    return text[: cut.start()].strip(" ,;-") if cut and cut.start() > 0 else text.strip()

@@ -55,11 +55,13 @@ def category(taken: Line, party: Party) -> str:
     outdone = known and rule is not None and (rule.via or rule.party == "none")
     if rule is not None and _decides(rule, party) and not outdone:
         return verdict.by_rule(rule, taken.holder_type)
-    if party.merchant is not None and known:
+    weak = rule is not None and rule.strength == "weak"
+    billed = weak and (known == NOT_ENOUGH or (rule is not None and rule.consumer == "freelance income"))
+    if party.merchant is not None and known and not billed:
         if known in _SELLS_FUEL and taken.entry_type == "outgoing" and not _FUEL.isdisjoint(taken.tokens):
             return "fuel" if taken.holder_type == "consumer" else verdict.to_business("fuel")
         return verdict.by_merchant(party.merchant, taken.entry_type, taken.holder_type, taken.every_token)
-    if rule is not None and rule.strength == "weak":
+    if rule is not None and weak:
         return verdict.by_rule(rule, taken.holder_type)
     if party.code is not None and party.sure and taken.entry_type == "outgoing":
         return codes.category(party.code, party.trade.category if party.trade else "", taken.holder_type)

@@ -35,14 +35,19 @@ _GENERIC = word_set(
     " RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA"
     " NEDERLAND IRELAND"
 )
-_AMBIGUOUS = 8
+_SELLS_ALL = frozenset(
+    {"groceries", "department or discount store", "e-commerce purchase", "digital content and streaming", "saas tools"}
+    | {"electronics", "vehicle maintenance"}
+)
+"""Behind such names another trade is a department of theirs."""
+_AMBIGUOUS = 10
 """A single word of the brand table that is shorter counts only where nothing strange stands behind it."""
 _LEAST_BEHIND = 9
 _LEAST_ABROAD = 6
 """Letters from which a name written by hand is believed outside its countries too."""
-_LEAST_INSIDE = 5
+_LEAST_INSIDE = 7
 """Letters that a single word needs to be found behind words that are not its own."""
-_SHORT = 6
+_SHORT = 10
 _TRUNCATED = 7
 _FULL_FIELD = 18
 _ALIKE = 90.0
@@ -127,11 +132,11 @@ def _score(entry: Entry, start: int, line: _Line) -> int | None:
     abroad = bool(merchant.countries and line.homes) and merchant.countries.isdisjoint(line.homes)
     if abroad and (not merchant.written or entry.exact or entry.letters < _LEAST_ABROAD):
         return None
-    before = sum(word not in _GENERIC for word in line.key[:start]) if start else 0
-    if before and entry.letters < _LEAST_INSIDE:
+    before = sum(not _plain(word) for word in line.key[:start]) if start else 0
+    if before and entry.words == 1 and entry.letters < _LEAST_INSIDE:
         return None
     if entry.exact:
-        if before or not (_alone_written(entry, line, stop) if merchant.written else _alone(line, stop)):
+        if before or not (_alone_written(entry, line, stop) if merchant.written else _alone(entry, line, start, stop)):
             return None
     elif not (_clear_written(entry, line, stop) if merchant.written else _clear(entry, line, start, stop)):
         return None
@@ -146,9 +151,16 @@ def _score(entry: Entry, start: int, line: _Line) -> int | None:
     )
 
 
-def _alone(line: _Line, stop: int) -> bool:
-    """Whether nothing stands behind the name but numbers, legal forms and the like."""
-    return stop >= line.kept or all(map(_plain, line.key[stop : line.kept]))
+def _alone(entry: Entry, line: _Line, start: int, stop: int) -> bool:
+    """Whether nothing stands around the name but numbers, legal forms and the like: THE GEORGE HOTEL is no clothing."""
+    if start > 0 or not all(map(_plain, line.key[stop : line.kept])):
+        return False
+    return entry.words > 1 or _same_trade(entry, line.key[stop : line.kept])
+
+
+def _same_trade(entry: Entry, behind: list[str]) -> bool:
+    trade = by_words(behind) if behind else None
+    return trade is None or trade.category == entry.merchant.category
 
 
 def _alone_written(entry: Entry, line: _Line, stop: int) -> bool:
@@ -158,6 +170,8 @@ def _alone_written(entry: Entry, line: _Line, stop: int) -> bool:
     trade = _trade_behind(line, stop)
     if trade is not None and trade.category != "other":
         return trade.category == entry.merchant.category
+    if entry.merchant.category == "fuel" and any(map(has_digit, line.key[stop + 1 : stop + 3])):
+        return True  # SHELL FIVEWAYS 387: filling stations have names of their own
     return _plain(line.key[stop])
 
 
@@ -170,15 +184,14 @@ def _clear(entry: Entry, line: _Line, start: int, stop: int) -> bool:
     if start > 0:
         return entry.words > 1 and entry.letters >= _LEAST_BEHIND
     behind = [word for word in line.key[stop : line.kept] if not _plain(word)]
-    if not behind or entry.words > 1:
-        return True
-    trade = by_words(behind)
-    return entry.letters >= _AMBIGUOUS and (trade is None or trade.category == entry.merchant.category)
+    if entry.words > 1:
+        return entry.letters > _SHORT or _same_trade(entry, line.key[stop : line.kept])
+    return (not behind or entry.letters >= _AMBIGUOUS) and _same_trade(entry, line.key[stop : line.kept])
 
 
 def _clear_written(entry: Entry, line: _Line, stop: int) -> bool:
     """Whether no other trade stands behind a short name written by hand: `CHASE STREET BAKERY` is no bank."""
-    if entry.words > 1 or entry.letters > _SHORT:
+    if entry.words > 1 or entry.letters > _SHORT or entry.merchant.category in _SELLS_ALL:
         return True
     trade = _trade_behind(line, stop)
     return trade is None or trade.category in {entry.merchant.category, "other", ""}
@@ -215,7 +228,8 @@ def _squeezed(name: list[str]) -> list[Entry]:
     for length in range(min(len(name), 4), 0, -1):
         entries = squeezed.get("".join(name[:length]))
         if entries:
-            return [entry for entry in entries if length == len(name) or not entry.exact]
+            whole = all(map(_plain, name[length:]))
+            return [entry for entry in entries if whole or (entry.merchant.written and not entry.exact)]
     return []
 
 

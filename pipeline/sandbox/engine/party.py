@@ -17,6 +17,7 @@ from pipeline.sandbox.engine.sites import as_printed, name_of, printed_site
 from pipeline.sandbox.engine.text import NOISE, canonical, title, tokens
 
 _CHEQUE = re.compile(r"(?:CHECK|CHEQUE|CHQ|SCHECK|ASSEGNO|CHECKS?) ?(?:PAID|PD)? ?(?:N[OR]?\.? ?|# ?|NUMBER )?\d*")
+_GROCERS = (5411,)
 _CARD = frozenset({"CARD", "POS", "CONTACTLESS", "PURCHASE"})
 
 
@@ -86,9 +87,11 @@ def _names_person(taken: Line) -> bool:
 
 
 def _paid_by(taken: Line, hit: Hit) -> bool:
-    """Whether wages come from a firm that only shares a short name with a brand: ACME CORP."""
-    wages = taken.rule is not None and taken.rule.rule.consumer == "paycheck"
-    return wages and not hit.merchant.written and hit.end - hit.start == 1
+    """Whether wages or an invoice are paid by a firm that only shares a short name with a shop: ACME CORP."""
+    earned = taken.rule is not None and taken.rule.rule.consumer in {"paycheck", "freelance income"}
+    return (
+        earned and hit.end - hit.start == 1 and (not hit.merchant.written or hit.merchant.company.mccs[:1] == _GROCERS)
+    )
 
 
 def _through_bank(taken: Line, hit: Hit) -> Party | None:
@@ -145,11 +148,11 @@ def _left_over(taken: Line, *, likely: bool) -> Party | None:
     wages = rule is not None and rule.business == "payroll"
     if asks and people.is_person(name, likely=likely or wages):
         return Party(Company(title(people.without_title(name)), None), "person")
-    if likely:
+    if rule is not None:
         hit = matching.identify(tokens(" ".join(name)), len(name), taken.homes)
-        if hit is not None:
+        if hit is not None and not _paid_by(taken, hit):
             return Party(merchants.at_home(hit.merchant, taken.homes), merchant=hit.merchant)
-    return Party(Company(title(name), None))
+    return Party(processors.by_name(name) or Company(title(name), None))
 
 
 def _only_processor(taken: Line) -> Party:

@@ -23,6 +23,7 @@ def _company(row: dict[str, str]) -> Company:
 _ROWS = read_table("processors.csv")
 COMPANIES = {row["key"]: _company(row) for row in _ROWS}
 _BY_STAR = {prefix: row["key"] for row in _ROWS for prefix in row["starred"].split("|") if prefix}
+_BY_NAME = {company.name.upper(): company for company in COMPANIES.values()}
 _BY_WORD = {prefix: row["key"] for row in _ROWS for prefix in row["bare"].split("|") if prefix}
 _FIRST_WORDS = frozenset(prefix.partition(" ")[0] for prefix in _BY_WORD)
 _LONGEST_PREFIX = 28
@@ -59,6 +60,11 @@ def peel(text: str) -> tuple[list[Company], str]:
             found.append(company)
         text = rest
     return found, text
+
+
+def by_name(name: list[str]) -> Company | None:
+    """The processor whose name the words begin with, nothing but a legal form behind it."""
+    return _BY_NAME.get(name[0]) if len(name) < 3 else None  # noqa: PLR2004
 
 
 def behind(text: str) -> Company | None:

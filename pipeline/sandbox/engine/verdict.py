@@ -17,9 +17,26 @@ if TYPE_CHECKING:
 PROCESSORS = frozenset(
     {"paypal.com", "stripe.com", "squareup.com", "klarna.com", "shopify.com", "sumup.com", "adyen.com"}
 )
-_MARKETPLACES = frozenset({"amazon.com", "ebay.com", "etsy.com", "allegro.pl", "bol.com"})
+_MARKETPLACES = frozenset(
+    {"amazon.com", "ebay.com", "etsy.com", "allegro.pl", "bol.com", "doordash.com", "ubereats.com", "grubhub.com"}
+    | {"deliveroo.co.uk", "just-eat.co.uk", "airbnb.com", "booking.com", "faire.com", "walmart.com"}
+)
 _EARNED = frozenset(
-    {"PAYOUT", "PAYOUTS", "DRIVER", "EARNINGS", "RAX", "PARTNER", "SETTLEMENT", "EDI", "DASHER", "COURIER", "RIDER"}
+    {
+        "PAYOUT",
+        "PAYOUTS",
+        "DRIVER",
+        "EARNINGS",
+        "RAX",
+        "PARTNER",
+        "SETTLEMENT",
+        "EDI",
+        "DASHER",
+        "COURIER",
+        "RIDER",
+        "MARKETPLACE",
+        "MKTPLACE",
+    }
 )
 
 _BUSINESS = {

@@ -33,6 +33,7 @@ KNOWN = word_set(
 )
 """Countries whose brands and towns are kept."""
 _SHORTEST = 3
+_SHORTEST_ALONE = 6
 _LONG = 7
 _KIND_WORDS = word_set(
     "WAREHOUSE STORES STORE SUPERMARKET SUPERMARKETS MARKET MARKETS RESTAURANT RESTAURANTS PIZZA COFFEE"
@@ -128,7 +129,9 @@ def _shortened(names: list[str]) -> Iterator[str]:
     for name in names:
         words = name.split()
         if len(words) > 1 and words[-1].upper() in _KIND_WORDS:
-            yield " ".join(words[:-1])
+            short = " ".join(words[:-1])
+            if len(words) > 2 or len(short) >= _SHORTEST_ALONE:  # noqa: PLR2004
+                yield short
 
 
 def _aliases(own: list[str], others: list[str], common: frozenset[str]) -> tuple[str, ...]:
