@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import signal
 import socket
+import time
 from collections.abc import Callable
+from typing import Any
 
 import uvicorn
 
@@ -22,15 +24,47 @@ MOST_CONNECTIONS = 500
 """More are answered 503: each may hold a body of up to ENRICH_WEBHOOK_MAX_BODY."""
 
 
+HEAD_SECONDS = 10.0
+"""A connection that has brought no request's head for so long is closed.
+
+uvicorn has a time-out for what follows an answer only: 500 connections on which nobody ever said a whole head kept
+everybody else out (503) for as long as they were held, with one line in the log for each delivery that was lost.
+"""
+_TICKS = 10  # uvicorn's ticks are 0.1 s
+
+
 class _Server(uvicorn.Server):
-    """uvicorn that says when connections are accepted."""
+    """uvicorn that says when connections are accepted, and ends those that say nothing."""
 
     on_started: Callable[[], None]
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._silent_since: dict[Any, float] = {}
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS == 0:
+            self._close_silent()
+        return await super().on_tick(counter)
+
+    def _close_silent(self) -> None:
+        now, before = time.monotonic(), self._silent_since
+        silent = [connection for connection in self.server_state.connections if _brought_no_head(connection)]
+        self._silent_since = {connection: before.get(connection, now) for connection in silent}
+        for connection, since in self._silent_since.items():
+            if now - since > HEAD_SECONDS:
+                connection.transport.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self.on_started()
+
+
+def _brought_no_head(connection: Any) -> bool:
+    """Whether uvicorn waits for a request's head on it, with no time-out of its own: the one after an answer."""
+    cycle = connection.cycle
+    return (cycle is None or cycle.response_complete) and connection.timeout_keep_alive_task is None
 
 
 def serve(
