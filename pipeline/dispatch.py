@@ -11,6 +11,18 @@ from typing import Any
 MAX_KEYS_PER_RUN = 250
 
 
+def is_time(cursor: str | None, now: float, seconds: float) -> bool:
+    """Whether `seconds` have passed since the moment in a sensor's cursor (as `time.time`), or it cannot be meant.
+
+    A clock that was a day ahead at the last look kept the poll away for a day; a person can write anything there.
+    """
+    try:
+        passed = now - float(cursor or 0)
+    except ValueError:
+        return True
+    return not 0 <= passed < seconds
+
+
 def cost_as_probe(batch: Any) -> int:
     """Which batch tries first whether an open circuit can be closed: small ones, and not the same one for ever.
 

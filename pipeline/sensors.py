@@ -147,10 +147,10 @@ def _dispatched(ws: Workspace, instance: dg.DagsterInstance, job: str, keys: Seq
 def completions(context: dg.SensorEvaluationContext, enrich: Enrich) -> Iterator[dg.RunRequest | dg.SkipReason]:
     until = time.monotonic() + TICK_SECONDS
     reap_dead_runs(context.instance)
-    looked, trouble = float(context.cursor or 0), ""
+    trouble = ""
     with enrich.workspace() as ws:
         report_landed(ws, context.instance)
-        is_time = _is_open(ws) and time.time() - looked >= poll_seconds(ws)
+        is_time = _is_open(ws) and dispatch.is_time(context.cursor, time.time(), poll_seconds(ws))
         if is_time or inbox_events.waiting(ws.ledger, 1):
             with enrich.client(ws, patient=False) as client:
                 seen = look(ws, client, until=until, everything=is_time)

@@ -14,12 +14,13 @@ from pipeline.cli.dev_receiver import start_receiver
 from pipeline.errors import EnrichError
 from pipeline.instance import open_instance, project_root
 from pipeline.local_api import start_sandbox
+from pipeline.process import end_with_parent
 from pipeline.runs import reap_dead_runs
 from pipeline.settings import Settings
 
 
 def run_dev(settings: Settings, port: int) -> int:
-    """Run until Ctrl-C or SIGTERM; returns the exit code of `dg dev`."""
+    """Run until Ctrl-C, SIGTERM or the terminal's end; returns the exit code of `dg dev`."""
     root = project_root()
     with open_instance(root) as instance:
         for run_id in reap_dead_runs(instance):
@@ -45,7 +46,12 @@ def run_dev(settings: Settings, port: int) -> int:
 
 def _start(root: Path, port: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     command = [str(Path(sys.executable).with_name("dg")), "dev", "--host", "127.0.0.1", "--port", str(port)]
-    return subprocess.Popen(command, cwd=root, env=environment)  # noqa: S603 - our own interpreter's sibling
+    return subprocess.Popen(  # noqa: S603 - our own interpreter's sibling
+        command,
+        cwd=root,
+        env=environment,
+        preexec_fn=end_with_parent,  # noqa: PLW1509 - a system call and nothing else
+    )
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int:
@@ -54,6 +60,6 @@ def _wait(child: subprocess.Popen[bytes]) -> int:
     def forward(number: int, _frame: object) -> None:
         child.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, forward)
     return child.wait()

@@ -101,7 +101,9 @@ def ingest_file(ws: Workspace, path: Path, mapping: Mapping | None) -> FileRepor
                 known = _known_file(ws, read)  # another process may have read this very file meanwhile
                 if known is not None:
                     return known
-    raise ConflictError(f"{shown_name(path)}: other files were ingested at the same time, {_TRIES} times over; run it again")
+    raise ConflictError(
+        f"{shown_name(path)}: other files were ingested at the same time, {_TRIES} times over; run it again"
+    )
 
 
 def _known_file(ws: Workspace, read: Ingested) -> FileReport | None:
