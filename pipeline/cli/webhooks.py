@@ -35,7 +35,7 @@ _LONG = 12
 @webhooks.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8090,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8090,
     no_token: Annotated[bool, typer.Option("--no-token", help="Start even though no token is set.")] = False,
     data_dir: DataDir = None,
 ) -> None:

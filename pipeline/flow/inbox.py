@@ -113,9 +113,7 @@ def ingest_inbox(ws: Workspace) -> Ingestion:
             done.failed[name] = f"{name}: {error}"
         except EnrichError as error:
             done.failed[name] = error.in_full
-            if (
-                error.concerns_all
-            ):  # nor is it with a ledger that is locked or gone, and the next file would meet it too
+            if error.concerns_all:  # nor that of a ledger which is locked or gone: the next file would meet it too
                 break
             _set_aside(path, done, note=True)
         except Exception as error:  # noqa: BLE001 - a defect that one file shows must not keep the others out for good

@@ -69,7 +69,7 @@ class Settled:
 
 
 def shown_name(path: Path) -> str:
-    """Its name as text: a byte that is no UTF-8, from an old archive say, is shown as `\\xfc`.
+    r"""Its name as text: a byte that is no UTF-8, from an old archive say, is shown as `\xfc`.
 
     No table, log or JSON takes such a name as Python has it, and one file kept all others in the inbox.
     """

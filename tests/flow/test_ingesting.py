@@ -343,7 +343,7 @@ def test_a_file_from_the_future_is_read(inbox, bank_file):
 
 
 def test_a_name_that_is_no_text_stops_no_other(inbox, bank_file):
-    """Ümsätze.csv out of an old archive has bytes that are no UTF-8: it ended each run, and no file after it was read."""
+    """Ümsätze.csv out of an old archive has bytes that are no UTF-8: each run ended at it, before all other files."""
     ws, folder = inbox
     strange = os.fsdecode(b"\xdcms\xe4tze.csv")
     for name, start in ((strange, 0), ("z.csv", 50), (os.fsdecode(b"bad\xff.csv"), 0)):

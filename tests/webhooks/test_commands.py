@@ -81,8 +81,8 @@ def test_addresses_and_ids_that_cannot_be_are_refused_in_a_sentence(enrich, serv
     assert "must be http:// or https://" in enrich("register", "--url", "http://[::1", code=1)
     for url in ("http://127.0.0.1:9/wébhook", "http://exa..mple/"):
         assert "cannot be sent as it is" in enrich("send", "--url", url, code=1)
-    for id in ("", ".."):
-        assert "the API has no webhook" in enrich("delete", id, code=1)
+    for webhook in ("", ".."):
+        assert "the API has no webhook" in enrich("delete", webhook, code=1)
     assert server.seen == []
 
 
