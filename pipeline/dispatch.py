@@ -10,6 +10,9 @@ from typing import Any
 
 MAX_KEYS_PER_RUN = 250
 
+_FIRST_REST = 10.0
+_LONGEST_REST = 900.0
+
 
 def is_time(cursor: str | None, now: float, seconds: float) -> bool:
     """Whether `seconds` have passed since the moment in a sensor's cursor (as `time.time`), or it cannot be meant.
@@ -21,6 +24,17 @@ def is_time(cursor: str | None, now: float, seconds: float) -> bool:
     except ValueError:
         return True
     return not 0 <= passed < seconds
+
+
+def inbox_rests(newest: float, failed: int, began: float, ended: float, now: float) -> bool:
+    """Whether the inbox's runs failed and nothing new came since (`newest`: the newest file's), so that another waits.
+
+    A file that cannot be read or moved, for want of a right say, stays where it is: each five seconds a run failed at
+    it, thousands a day. Each failure doubles the wait, up to a quarter of an hour. Times as `time.time`.
+    """
+    if failed == 0 or newest > began:
+        return False
+    return 0 <= now - ended < min(_LONGEST_REST, _FIRST_REST * (1 << (failed - 1)))
 
 
 def cost_as_probe(batch: Any) -> int:

@@ -13,6 +13,7 @@ import signal
 import stat
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +65,15 @@ def settled_files(inbox: Path) -> list[Path]:
         for path in inbox.iterdir()
         if not path.name.startswith(".") and path.suffix.lower() not in _NOT_DATA and _is_settled(path)
     )
+
+
+def newest_of(paths: Sequence[Path]) -> float:
+    """When the newest of these came or was changed here, as `time.time`; 0 when none is there any more."""
+    newest = 0.0
+    for path in paths:
+        with suppress(OSError):
+            newest = max(newest, path.stat().st_ctime)
+    return newest
 
 
 def _is_settled(path: Path) -> bool:

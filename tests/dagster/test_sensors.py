@@ -245,3 +245,28 @@ def test_when_it_is_time_to_look():
     assert dispatch.is_time("985", 1_000.0, 15)
     assert not dispatch.is_time("986", 1_000.0, 15)
     assert not dispatch.is_time("1000", 1_000.0, 15)
+
+
+def test_a_file_that_stays_in_the_inbox_is_not_tried_every_five_seconds(project_for, bank_file):
+    """For want of a right, say: thousands of failed runs a day. A new file is read at once all the same."""
+    project = project_for()
+    folder = project.ws.settings.inbox_dir
+    folder.mkdir()
+    path = bank_file(3).rename(folder / "bank.csv")
+    os.utime(path, (1, 1))
+    (folder / "done").symlink_to(folder / "nowhere")
+    assert len(project.tick(inbox)) == 1
+    assert not project.run("ingest").success
+    assert project.tick(inbox) == []
+    os.utime(bank_file(3, name="b.csv", start=10).rename(folder / "b.csv"), (1, 1))
+    assert len(project.tick(inbox)) == 1
+
+
+def test_how_long_the_inbox_rests():
+    assert not dispatch.inbox_rests(0, 0, 0, 0, 1_000)
+    assert dispatch.inbox_rests(900, 1, 950, 995, 1_000)
+    assert not dispatch.inbox_rests(900, 1, 950, 990, 1_000)
+    assert dispatch.inbox_rests(900, 4, 910, 930, 1_000)
+    assert not dispatch.inbox_rests(951, 1, 950, 995, 1_000)  # came after the run began
+    assert not dispatch.inbox_rests(0, 8, 10, 50, 1_000)
+    assert not dispatch.inbox_rests(900, 1, 950, 2_000, 1_000)  # a clock that was ahead
