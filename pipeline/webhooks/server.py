@@ -5,11 +5,13 @@ Belongs here: how the process begins and ends. What is answered is in `app`.
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -19,6 +21,9 @@ from pipeline.ledger.db import Ledger, impatient
 from pipeline.settings import Settings
 from pipeline.webhooks.app import PATH, Receiver, build_app
 from pipeline.webhooks.guard import guard_for
+from pipeline.webhooks.tally import Tally
+
+log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 500
 """More are answered 503: each may hold a body of up to ENRICH_WEBHOOK_MAX_BODY."""
@@ -61,6 +66,37 @@ class _Server(uvicorn.Server):
             self.on_started()
 
 
+_ANSWERED = {"Invalid HTTP request received.": 400, "Exceeded concurrency limit.": 503}
+_ODD_UPGRADES = ("Unsupported upgrade request.", "No supported WebSocket library detected.")
+
+
+class _Counted(logging.Filter):
+    """Counts what uvicorn answers by itself, where it has a line for each: anybody may send 1,000 a second."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__()
+        self._tally = tally
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        if said in _ANSWERED:
+            self._tally.count(_ANSWERED[said], said.rstrip("."))
+            return False
+        return not said.startswith(_ODD_UPGRADES)  # such a request is answered like any other
+
+
+@contextmanager
+def _counting() -> Iterator[None]:
+    tally, logger = Tally(log), logging.getLogger("uvicorn.error")
+    counted = _Counted(tally)
+    logger.addFilter(counted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(counted)
+        tally.flush()
+
+
 def _brought_no_head(connection: Any) -> bool:
     """Whether uvicorn waits for a request's head on it, with no time-out of its own: the one after an answer."""
     cycle = connection.cycle
@@ -87,7 +123,8 @@ def serve(
     # uvicorn raises the signal again once it has stopped; by then all is answered and no reason to die of it.
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        server.run(sockets=[listener])
+        with _counting():
+            server.run(sockets=[listener])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

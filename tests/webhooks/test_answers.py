@@ -253,3 +253,17 @@ def test_a_connection_between_two_deliveries_is_kept(receiver_for):
             connection.sendall(request)
             assert connection.recv(65_536).startswith(b"HTTP/1.1 202 ")
             time.sleep(HEAD_SECONDS + 3)
+
+
+def test_what_is_no_http_fills_no_log(receiver_for):
+    """uvicorn had a line for each, so a stranger could fill the disk after all."""
+    receiver = receiver_for()
+    for _ in range(50):
+        assert speak(receiver, b"\x16\x03\x01 SQ *BLUE BOTTLE\r\n\r\n").startswith("HTTP/1.1 400 ")
+        upgrade = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n"
+        assert speak(receiver, upgrade).startswith("HTTP/1.1 200 ")
+    assert receiver.stop() == 0
+    lines = receiver.log().splitlines()
+    assert len(lines) == 2, lines
+    assert "answered 400: Invalid HTTP request received (49 since the last such line)" in lines[1]
+    assert "BLUE BOTTLE" not in receiver.log()
