@@ -10,6 +10,32 @@ from typing import Any
 
 MAX_KEYS_PER_RUN = 250
 
+_FIRST_REST = 10.0
+_LONGEST_REST = 900.0
+
+
+def is_time(cursor: str | None, now: float, seconds: float) -> bool:
+    """Whether `seconds` have passed since the moment in a sensor's cursor (as `time.time`), or it cannot be meant.
+
+    A clock that was a day ahead at the last look kept the poll away for a day; a person can write anything there.
+    """
+    try:
+        passed = now - float(cursor or 0)
+    except ValueError:
+        return True
+    return not 0 <= passed < seconds
+
+
+def inbox_rests(newest: float, failed: int, began: float, ended: float, now: float) -> bool:
+    """Whether the inbox's runs failed and nothing new came since (`newest`: the newest file's), so that another waits.
+
+    A file that cannot be read or moved, for want of a right say, stays where it is: each five seconds a run failed at
+    it, thousands a day. Each failure doubles the wait, up to a quarter of an hour. Times as `time.time`.
+    """
+    if failed == 0 or newest > began:
+        return False
+    return 0 <= now - ended < min(_LONGEST_REST, _FIRST_REST * (1 << (failed - 1)))
+
 
 def cost_as_probe(batch: Any) -> int:
     """Which batch tries first whether an open circuit can be closed: small ones, and not the same one for ever.

@@ -5,8 +5,11 @@ Belongs here: the tag by which claims in the ledger and runs in Dagster name the
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +17,8 @@ from pathlib import Path
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PID_NAMESPACE = Path("/proc/self/ns/pid")
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC  # the machine's own (linux/proc_ns.h)
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: a forked child should load nothing
 _STAT_FIELDS_BEFORE_STATE = 2
 _STARTTIME_FIELD = 22  # proc(5), counted from 1
 
@@ -97,3 +102,9 @@ def _signal_reaches(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def end_with_parent() -> None:
+    """In a child that was just forked (`preexec_fn`): a SIGTERM when its parent ends, however that dies. Linux only."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 import dagster as dg
@@ -50,6 +51,7 @@ _TO_START = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
 """Without NOT_STARTED: one that is killed there stays so for ever. STARTING ends by `start_timeout_seconds`."""
 
 
+_MOST_FAILURES = 8
 _QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
 _HEARTBEAT_SECONDS = 120
 """Dagster's daemon beats every 30 s."""
@@ -79,6 +81,19 @@ def reap_dead_runs(instance: dg.DagsterInstance) -> list[str]:
 def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
     """Whether a run of this job waits or works: one at a time is enough for the unpartitioned ones."""
     return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_PENDING)) > 0
+
+
+def failures(instance: dg.DagsterInstance, job: str) -> tuple[int, float, float]:
+    """How many runs of this job failed last, one after the other (some at most), and when the newest began and ended.
+
+    Times as `time.time`; zeros where the newest did not fail.
+    """
+    records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=_MOST_FAILURES)
+    failed = list(takewhile(lambda record: record.dagster_run.status is dg.DagsterRunStatus.FAILURE, records))
+    if not failed:
+        return 0, 0.0, 0.0
+    created = failed[0].create_timestamp.timestamp()
+    return len(failed), failed[0].start_time or created, failed[0].end_time or created
 
 
 def to_start(instance: dg.DagsterInstance, job: str) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from pipeline.crashpoints import point
 from pipeline.errors import EnrichError
 from pipeline.flow.cadence import poll_seconds
 from pipeline.flow.choosing import may_call, sendable_now
-from pipeline.flow.inbox import settled_files
+from pipeline.flow.inbox import newest_of, settled_files
 from pipeline.flow.planning import plan_is_due
 from pipeline.flow.publishing import publication_is_due
 from pipeline.flow.recovering import recover
@@ -43,7 +43,7 @@ from pipeline.partitions import (
 )
 from pipeline.refresh_sensor import refreshes
 from pipeline.resources import Enrich
-from pipeline.runs import RANGE_END, RANGE_START, is_under_way, reap_dead_runs, to_start
+from pipeline.runs import RANGE_END, RANGE_START, failures, is_under_way, reap_dead_runs, to_start
 
 _RUNNING = dg.DefaultSensorStatus.RUNNING
 
@@ -73,6 +73,8 @@ def inbox(context: dg.SensorEvaluationContext, enrich: Enrich) -> Iterator[dg.Ru
         yield dg.SkipReason("the inbox is empty")
     elif is_under_way(context.instance, ingest_job.name):
         yield dg.SkipReason("the inbox is being read")
+    elif dispatch.inbox_rests(newest_of(files), *failures(context.instance, ingest_job.name), time.time()):
+        yield dg.SkipReason(f"{len(files)} file(s) stay in the inbox, see the last run: tried again later, or by hand")
     else:
         yield dg.RunRequest()
 
@@ -148,10 +150,10 @@ def _dispatched(ws: Workspace, instance: dg.DagsterInstance, job: str, keys: Seq
 def completions(context: dg.SensorEvaluationContext, enrich: Enrich) -> Iterator[dg.RunRequest | dg.SkipReason]:
     until = time.monotonic() + TICK_SECONDS
     reap_dead_runs(context.instance)
-    looked, trouble = float(context.cursor or 0), ""
+    trouble = ""
     with enrich.workspace() as ws:
         report_landed(ws, context.instance)
-        is_time = _is_open(ws) and time.time() - looked >= poll_seconds(ws)
+        is_time = _is_open(ws) and dispatch.is_time(context.cursor, time.time(), poll_seconds(ws))
         if is_time or inbox_events.waiting(ws.ledger, 1):
             with enrich.client(ws, patient=False) as client:
                 seen = look(ws, client, until=until, everything=is_time)

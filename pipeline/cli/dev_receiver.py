@@ -14,6 +14,7 @@ from pipeline.errors import ConfigError
 from pipeline.flow import webhooks
 from pipeline.flow.workspace import open_workspace
 from pipeline.ledger import inbox
+from pipeline.process import end_with_parent
 from pipeline.resources import EnrichResource
 from pipeline.settings import Settings
 
@@ -33,6 +34,8 @@ def start_receiver(settings: Settings, environment: dict[str, str], stack: ExitS
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,  # Ctrl-C ends `dg dev` first, whose daemon still looks at what came
+        # One was left behind by each `enrich dev` that was killed, or whose terminal was closed.
+        preexec_fn=end_with_parent,  # noqa: PLW1509 - a system call and nothing else
     )
     stack.callback(_stop, child)
     said = child.stdout.readline().strip() if child.stdout else ""

@@ -117,7 +117,7 @@ def demo(data_dir: DataDir = None, time_scale: TimeScale = None) -> None:
 
 @app.command()
 def dev(
-    port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the Dagster UI.")] = 3000,
     time_scale: TimeScale = None,
 ) -> None:
     """Open the Dagster UI with daemon, sensors and, without a key, the sandbox. Ctrl-C ends it all."""

@@ -35,7 +35,7 @@ _LONG = 12
 @webhooks.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8090,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8090,
     no_token: Annotated[bool, typer.Option("--no-token", help="Start even though no token is set.")] = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -71,13 +71,21 @@ def register(
     """Create the webhook at the API, or set the one that has this URL right. Safe to repeat."""
     from pipeline.flow import webhooks as flow  # noqa: PLC0415 - as above
 
-    if url.startswith("http://") and urlsplit(url).hostname not in LOOPBACK:
+    if _in_clear(url):
         show.warn("http:// sends the token in clear; use https://")
     with troubles(), open_folder(data_dir) as ws, api_client(ws) as client:
         done = flow.register(ws, client, url, event or inbox.BATCH_EVENTS)
     typer.echo(f"webhook {done.webhook_id}: {done.did}")
     if done.deleted:
         typer.echo(f"deleted doubles: {', '.join(done.deleted)}")
+
+
+def _in_clear(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no URL at all, which `register` says in a sentence
+        return False
+    return parts.scheme == "http" and parts.hostname not in LOOPBACK
 
 
 @webhooks.command("list")

@@ -5,6 +5,7 @@ Belongs here: what joins a file to the ledger and the lake. How a file is read i
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -67,19 +68,27 @@ class Settled:
     new: pl.DataFrame
 
 
+def shown_name(path: Path) -> str:
+    r"""Its name as text: a byte that is no UTF-8, from an old archive say, is shown as `\xfc`.
+
+    No table, log or JSON takes such a name as Python has it, and one file kept all others in the inbox.
+    """
+    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
+
+
 def ingest_file(ws: Workspace, path: Path, mapping: Mapping | None) -> FileReport:
     """Read one file into the lake. The same file with the same mapping again adds nothing.
 
     Raises ConfigError for a file that cannot be read at all, or that was accepted under another mapping.
     """
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
+        raise ConfigError(f"{shown_name(path)}: no such file")
     with ws.scratch() as scratch:
         # A copy, since the file may be written to while it is read; hash, archive and rows then agree.
         staged = scratch / path.name
         with storage_errors("copy to the data folder", path):
             shutil.copyfile(path, staged)
-        read = read_file(staged, mapping, now=ws.ledger.now(), source_file=path.name)
+        read = read_file(staged, mapping, now=ws.ledger.now(), source_file=shown_name(path))
         known = _known_file(ws, read)
         if known is not None:
             return known
@@ -92,7 +101,9 @@ def ingest_file(ws: Workspace, path: Path, mapping: Mapping | None) -> FileRepor
                 known = _known_file(ws, read)  # another process may have read this very file meanwhile
                 if known is not None:
                     return known
-    raise ConflictError(f"{path.name}: other files were ingested at the same time, {_TRIES} times over; run it again")
+    raise ConflictError(
+        f"{shown_name(path)}: other files were ingested at the same time, {_TRIES} times over; run it again"
+    )
 
 
 def _known_file(ws: Workspace, read: Ingested) -> FileReport | None:

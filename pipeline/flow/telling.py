@@ -6,6 +6,7 @@ addresses are often the secret themselves.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -22,7 +23,11 @@ from pipeline.ledger import alerts as told_alerts
 from pipeline.ledger.alerts import Notice
 
 TIMEOUT = 10.0
-"""Seconds for each of connecting, sending and the answer's head."""
+"""Seconds for one alert, from connecting to the answer's head: httpx's own time-out begins anew with each byte.
+
+A receiver that sent its head a byte a second kept the sensor's tick for ever, and one thread of the code server more
+each minute.
+"""
 
 TELLING_SECONDS = 30.0
 """After these no further request is begun: a sensor's tick is killed at 60 s. The rest is told at the next."""
@@ -54,15 +59,13 @@ def _taken(ws: Workspace, notices: list[Notice], log: logging.Logger) -> Iterato
         yield from notices
         return
     until = time.monotonic() + TELLING_SECONDS
-    with _unlogged(), httpx.Client(timeout=TIMEOUT, follow_redirects=False) as client:
+    with _unlogged():
         for notice in notices:
             if time.monotonic() > until:
                 log.warning("the receiver of alerts is slow: the rest is told at the next tick")
                 return
             try:
-                # The answer's body is of no use, and is not waited for.
-                with client.stream("POST", address.get_secret_value(), json=_message(ws, notice)) as response:
-                    status = response.status_code
+                status = asyncio.run(_post(address.get_secret_value(), _message(ws, notice)))
             except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
                 # Its class only: its text may have the address. With nobody there the others need not be tried.
                 log.warning("the receiver of alerts cannot be reached: %s", type(error).__name__)
@@ -71,6 +74,16 @@ def _taken(ws: Workspace, notices: list[Notice], log: logging.Logger) -> Iterato
                 yield notice
             else:
                 log.warning("the receiver of alerts answered %d to %s", status, notice.key)
+
+
+async def _post(address: str, message: dict[str, Any]) -> int:
+    """The status of the answer, whose body is of no use and not waited for. Raises TimeoutError and httpx's errors."""
+    async with (
+        asyncio.timeout(TIMEOUT),
+        httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False) as client,
+        client.stream("POST", address, json=message) as response,
+    ):
+        return response.status_code
 
 
 def _message(ws: Workspace, notice: Notice) -> dict[str, Any]:

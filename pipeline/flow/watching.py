@@ -61,8 +61,6 @@ def watch(ws: Workspace, client: ApiClient, *, until: float | None = None) -> Wa
     report.progressed = [row.batch_key for row, batch in seen.items() if _tenth(row, batch.progress) > _tenth(row)]
     outcomes.note_progress(ws.ledger, {batch.id: batch.progress for batch in seen.values()})
     vanished = [row for row in rows if row not in seen]
-    # Those looked at longest ago first, so that none starves where the time is never enough for all.
-    vanished.sort(key=lambda row: (row.looked_at is not None, row.looked_at))
     _look_at(ws, client, vanished, report, until)
     return report
 
@@ -110,10 +108,13 @@ def _take_strangers(ws: Workspace, events: Sequence[Any], report: WatchReport) -
 def _look_at(
     ws: Workspace, client: ApiClient, rows: Sequence[Any], report: WatchReport, until: float | None
 ) -> dict[Any, str]:
-    """GET these batches one by one; returns what was found, by row, of those that could be read."""
+    """GET these batches one by one; returns what was found, by row, of those that could be read.
+
+    Those looked at longest ago first, so that none starves where the time is never enough for all.
+    """
     found: dict[Any, str] = {}
     failure: ApiError | None = None
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (row.looked_at is not None, row.looked_at)):
         if report.lookups and until is not None and time.monotonic() > until:
             report.left += 1
             continue

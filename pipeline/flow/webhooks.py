@@ -92,6 +92,8 @@ def ensure_enabled(ws: Workspace, client: ApiClient) -> Kept:
 
 def delete(ws: Workspace, client: ApiClient, webhook_id: str) -> bool:
     """Delete a webhook of the organization; returns whether the API had it."""
+    if webhook_id in {"", ".", ".."}:  # no path can name one of these
+        return False
     there = True
     try:
         client.webhooks.delete(webhook_id)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.ledger import schema
@@ -74,9 +74,14 @@ def _values(event: Event, now: datetime) -> dict[str, Any]:
 
 
 def waiting(ledger: Ledger, limit: int) -> list[Row[Any]]:
-    """The events that nobody has taken yet, at most `limit`, those received first first."""
+    """The events that nobody has taken yet, at most `limit`: of our batches, then of others, received first first.
+
+    Those of unknown batches stay while a submission is unsettled; hundreds of them hid the events that came after.
+    """
+    a = schema.attempts
+    is_ours = exists().where(a.c.vendor_batch_id == _i.c.vendor_batch_id)
     untaken = select(_i).where(_i.c.taken_at.is_(None))
-    return ledger.rows(untaken.order_by(_i.c.received_at, _i.c.event_id).limit(limit))
+    return ledger.rows(untaken.order_by(is_ours.desc(), _i.c.received_at, _i.c.event_id).limit(limit))
 
 
 def take(ledger: Ledger, event_ids: Collection[str], outcome: str) -> int:

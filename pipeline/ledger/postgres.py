@@ -29,6 +29,8 @@ Writers hold the lock for milliseconds, unless their process is stopped or their
 kept out for as long as that lasts.
 """
 
+_WAIT = "enrich_wait"  # an execution option of an engine: seconds
+
 _LOCK = 0x656E7269
 """Of the advisory locks, which are one set for each database."""
 
@@ -101,8 +103,16 @@ def configure(engine: Engine) -> None:
 
 
 def _begin(conn: Connection) -> None:
-    read_only = conn.get_execution_options().get("read_only", False)
-    conn.exec_driver_sql(_BEGIN_READ if read_only else _BEGIN_WRITE)
+    options = conn.get_execution_options()
+    begin = _BEGIN_READ if options.get("read_only", False) else _BEGIN_WRITE
+    if (wait := options.get(_WAIT)) is not None:
+        begin = begin.replace(f"lock_timeout = '{WAIT_SECONDS}s'", f"lock_timeout = '{int(wait * 1000)}ms'")
+    conn.exec_driver_sql(begin)
+
+
+def hurry(engine: Engine, seconds: float) -> None:
+    """Have its writers wait so long for another one, and not WAIT_SECONDS."""
+    engine.update_execution_options(**{_WAIT: seconds})
 
 
 def _without_nul(_conn: Any, _cursor: Any, statement: str, values: Any, _context: Any, _many: bool) -> Any:  # noqa: FBT001

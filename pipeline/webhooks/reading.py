@@ -15,7 +15,7 @@ from pipeline.ledger.inbox import BATCH_EVENTS, Event
 
 # Bounded and without control characters: PostgreSQL takes no NUL in a text, and one row it refuses would hold up the
 # others that are stored with it.
-_Short = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Short = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 
 
 class MalformedError(EnrichError):

@@ -5,10 +5,14 @@ Belongs here: how the process begins and ends. What is answered is in `app`.
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 
@@ -17,20 +21,86 @@ from pipeline.ledger.db import Ledger, impatient
 from pipeline.settings import Settings
 from pipeline.webhooks.app import PATH, Receiver, build_app
 from pipeline.webhooks.guard import guard_for
+from pipeline.webhooks.tally import Tally
+
+log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 500
 """More are answered 503: each may hold a body of up to ENRICH_WEBHOOK_MAX_BODY."""
 
 
+HEAD_SECONDS = 10.0
+"""A connection that has brought no request's head for so long is closed.
+
+uvicorn has a time-out for what follows an answer only: 500 connections on which nobody ever said a whole head kept
+everybody else out (503) for as long as they were held, with one line in the log for each delivery that was lost.
+"""
+_TICKS = 10  # uvicorn's ticks are 0.1 s
+
+
 class _Server(uvicorn.Server):
-    """uvicorn that says when connections are accepted."""
+    """uvicorn that says when connections are accepted, and ends those that say nothing."""
 
     on_started: Callable[[], None]
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._silent_since: dict[Any, float] = {}
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS == 0:
+            self._close_silent()
+        return await super().on_tick(counter)
+
+    def _close_silent(self) -> None:
+        now, before = time.monotonic(), self._silent_since
+        silent = [connection for connection in self.server_state.connections if _brought_no_head(connection)]
+        self._silent_since = {connection: before.get(connection, now) for connection in silent}
+        for connection, since in self._silent_since.items():
+            if now - since > HEAD_SECONDS:
+                connection.transport.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self.on_started()
+
+
+_ANSWERED = {"Invalid HTTP request received.": 400, "Exceeded concurrency limit.": 503}
+_ODD_UPGRADES = ("Unsupported upgrade request.", "No supported WebSocket library detected.")
+
+
+class _Counted(logging.Filter):
+    """Counts what uvicorn answers by itself, where it has a line for each: anybody may send 1,000 a second."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__()
+        self._tally = tally
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        if said in _ANSWERED:
+            self._tally.count(_ANSWERED[said], said.rstrip("."))
+            return False
+        return not said.startswith(_ODD_UPGRADES)  # such a request is answered like any other
+
+
+@contextmanager
+def _counting() -> Iterator[None]:
+    tally, logger = Tally(log), logging.getLogger("uvicorn.error")
+    counted = _Counted(tally)
+    logger.addFilter(counted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(counted)
+        tally.flush()
+
+
+def _brought_no_head(connection: Any) -> bool:
+    """Whether uvicorn waits for a request's head on it, with no time-out of its own: the one after an answer."""
+    cycle = connection.cycle
+    return (cycle is None or cycle.response_complete) and connection.timeout_keep_alive_task is None
 
 
 def serve(
@@ -53,7 +123,8 @@ def serve(
     # uvicorn raises the signal again once it has stopped; by then all is answered and no reason to die of it.
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        server.run(sockets=[listener])
+        with _counting():
+            server.run(sockets=[listener])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

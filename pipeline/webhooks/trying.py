@@ -57,6 +57,11 @@ def deliver_test(url: str, token: str | None) -> Answered:
         connection.request("POST", target, body, headers)
         answer = connection.getresponse()
         return Answered(event_id, answer.status, answer.read(_SHOWN).decode("utf-8", "replace"))
+    except UnicodeError as error:  # its own text speaks of a codec and a position
+        raise ConfigError(
+            f"the receiver's URL cannot be sent as it is: {url!r}",
+            hint="Write its path in %-encoding, and a host's name in the form that DNS has (xn--…).",
+        ) from error
     except (OSError, http.client.HTTPException) as error:
         raise NotDeliveredError(
             f"no answer from {parts.hostname}: {error}", hint="Is `enrich webhooks serve` running there?"

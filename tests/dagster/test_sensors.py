@@ -14,9 +14,10 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.types import DaemonHeartbeat
 
+from pipeline import dispatch
 from pipeline.flow.collecting import collect
 from pipeline.flow.health import health
-from pipeline.ledger import batches, circuit
+from pipeline.ledger import api_calls, batches, circuit
 from pipeline.ledger.states import State
 from pipeline.process import this_process
 from pipeline.runs import PROCESS_TAG, reap_dead_runs
@@ -222,3 +223,50 @@ def test_overdue_is_a_flag_and_not_a_state(project_for, bank_file):
     at_once = project.ws.settings.model_copy(update={"overdue_after": 1e-6})
     assert health(replace(project.ws, settings=at_once)).overdue == [key]
     assert project.state(key) == State.SUBMITTED
+
+
+@pytest.mark.parametrize("cursor", [str(time.time() + 86_400), "yesterday", "nan"], ids=["ahead", "words", "nan"])
+def test_the_poll_goes_on_whatever_its_cursor_says(project_for, bank_file, cursor):
+    """A look made while the clock was a day ahead kept the next one away for a day; a person may write anything."""
+    project = project_for(poll_interval=3_600)
+    (key,) = project.planned(bank_file(5))
+    project.run("account_holder_sync")
+    assert project.run("submit", [key]).success
+    with project.ws.ledger.read() as conn:
+        before = api_calls.counted(conn).total
+    project.cursors[completions.name] = cursor
+    project.tick(completions)
+    with project.ws.ledger.read() as conn:
+        assert api_calls.counted(conn).total > before
+
+
+def test_when_it_is_time_to_look():
+    assert dispatch.is_time(None, 1_000.0, 15)
+    assert dispatch.is_time("985", 1_000.0, 15)
+    assert not dispatch.is_time("986", 1_000.0, 15)
+    assert not dispatch.is_time("1000", 1_000.0, 15)
+
+
+def test_a_file_that_stays_in_the_inbox_is_not_tried_every_five_seconds(project_for, bank_file):
+    """For want of a right, say: thousands of failed runs a day. A new file is read at once all the same."""
+    project = project_for()
+    folder = project.ws.settings.inbox_dir
+    folder.mkdir()
+    path = bank_file(3).rename(folder / "bank.csv")
+    os.utime(path, (1, 1))
+    (folder / "done").symlink_to(folder / "nowhere")
+    assert len(project.tick(inbox)) == 1
+    assert not project.run("ingest").success
+    assert project.tick(inbox) == []
+    os.utime(bank_file(3, name="b.csv", start=10).rename(folder / "b.csv"), (1, 1))
+    assert len(project.tick(inbox)) == 1
+
+
+def test_how_long_the_inbox_rests():
+    assert not dispatch.inbox_rests(0, 0, 0, 0, 1_000)
+    assert dispatch.inbox_rests(900, 1, 950, 995, 1_000)
+    assert not dispatch.inbox_rests(900, 1, 950, 990, 1_000)
+    assert dispatch.inbox_rests(900, 4, 910, 930, 1_000)
+    assert not dispatch.inbox_rests(951, 1, 950, 995, 1_000)  # came after the run began
+    assert not dispatch.inbox_rests(0, 8, 10, 50, 1_000)
+    assert not dispatch.inbox_rests(900, 1, 950, 2_000, 1_000)  # a clock that was ahead

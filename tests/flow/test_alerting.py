@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import socket
+import threading
+import time
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from alert_receivers import alert_receiver
+from pydantic import SecretStr
 from sqlalchemy import update
 
 from pipeline.errors import ConfigError
+from pipeline.flow import telling
 from pipeline.flow.alerting import MOST_HELD, alerts
 from pipeline.flow.health import health
 from pipeline.flow.status import read_status
@@ -296,3 +301,39 @@ def test_without_a_receiver_the_log_is_told(planned, caplog):
     operating.release(steps.ws.ledger, key, who="ann", why="")
     assert tell(steps.ws, LOG) == 1
     assert f"alert held:{key} is over" in caplog.text
+
+
+def test_a_receiver_that_sends_its_answer_byte_by_byte_holds_up_nobody(planned, caplog, monkeypatch):
+    """Each byte began httpx's time-out anew: the tick hung, and each minute one more thread of the code server."""
+    monkeypatch.setattr(telling, "TIMEOUT", 1.0)
+    steps, (key,) = planned(1)
+    operating.hold(steps.ws.ledger, key, **HOLD)
+    done = threading.Event()
+
+    def answer(listener):
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 204 No Content\r\nx: ")
+            while not done.wait(0.1):
+                try:
+                    connection.sendall(b"y")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        began = time.monotonic()
+        with_receiver = with_settings(
+            steps.ws, alert_url=SecretStr(f"http://127.0.0.1:{listener.getsockname()[1]}/s3cret")
+        )
+        timer = threading.Timer(20, done.set)
+        timer.start()
+        assert tell(with_receiver, LOG) == 0
+        assert time.monotonic() - began < 10
+        timer.cancel()
+        done.set()
+        thread.join()
+    assert "the receiver of alerts cannot be reached: TimeoutError" in caplog.text
+    assert "s3cret" not in caplog.text

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import sqlite3
+import subprocess
+import sys
+import time
 
 import polars as pl
 import pytest
@@ -16,6 +21,7 @@ from pipeline.ingest.mapping import Mapping
 from pipeline.lake import files, tables
 from pipeline.lake.archive import open_archive
 from pipeline.ledger import holders, manifest, schema
+from pipeline.ledger.db import impatient, sqlite_path
 
 
 def live(ws, kind):
@@ -276,3 +282,110 @@ def test_what_a_file_was_read_with_is_recorded(workspace_for, bank_file, tmp_pat
     assert [row.mapping for row in canonical] == [None, None]
     times = live(ws, "raw_transactions").select("file_id", "ingested_at").unique()
     assert dict(times.iter_rows()) == {row.file_id: row.ingested_at for row in (card, *canonical)}
+
+
+WRITER = """
+import sys
+with open(sys.argv[1], "a") as stream:
+    stream.write(sys.argv[2]); stream.flush()
+    print("paused", flush=True); sys.stdin.readline()
+    stream.write(sys.argv[3])
+"""
+
+
+def test_an_upload_that_pauses_is_not_read_by_half(inbox, bank_file):
+    """It was: its first half, and the file was moved away under the writer, so that nobody ever read the other."""
+    ws, folder = inbox
+    whole = bank_file(40).read_text()
+    path = folder / "slow.csv"
+    command = [sys.executable, "-c", WRITER, str(path), whole[:900], whole[900:]]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout.readline() == "paused\n"
+        os.utime(path, (0, 0))
+        assert settled_files(folder) == []
+        writer.communicate("\n")
+    os.utime(path, (0, 0))
+    (report,) = ingest_inbox(ws).reports
+    assert (report.accepted, report.rejected) == (40, 0)
+
+
+def test_a_file_that_grew_while_it_was_read_is_read_again(inbox, bank_file, monkeypatch):
+    """Where no open writer can be seen, on a network's file system say. The rows that are known count once."""
+    ws, folder = inbox
+    lines = bank_file(40).read_text().splitlines(keepends=True)
+    path = folder / "slow.csv"
+    path.write_text("".join(lines[:21]))
+    os.utime(path, (0, 0))
+    copy = ingesting.shutil.copyfile
+
+    def slow_copy(*names):
+        copy(*names)
+        with path.open("a") as stream:
+            stream.writelines(lines[21:])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ingesting.shutil, "copyfile", slow_copy)
+        assert [report.accepted for report in ingest_inbox(ws).reports] == [20]
+    os.utime(path, (0, 0))
+    assert [(report.accepted, report.new) for report in ingest_inbox(ws).reports] == [(40, 20)]
+    assert live(ws, "waiting").height == 40
+
+
+def test_a_file_from_the_future_is_read(inbox, bank_file):
+    """Copied with its times from a host whose clock is ahead: it lay there unread, and the inbox was called empty."""
+    ws, folder = inbox
+    path = bank_file(3).rename(folder / "a.csv")
+    tomorrow = time.time() + 86_400
+    os.utime(path, (tomorrow, tomorrow))
+    assert settled_files(folder) == []  # it was made just now
+    time.sleep(2.1)
+    assert [report.accepted for report in ingest_inbox(ws).reports] == [3]
+
+
+def test_a_name_that_is_no_text_stops_no_other(inbox, bank_file):
+    """Ümsätze.csv out of an old archive has bytes that are no UTF-8: each run ended at it, before all other files."""
+    ws, folder = inbox
+    strange = os.fsdecode(b"\xdcms\xe4tze.csv")
+    for name, start in ((strange, 0), ("z.csv", 50), (os.fsdecode(b"bad\xff.csv"), 0)):
+        path = bank_file(3, start=start).rename(folder / name)
+        if name.startswith("bad"):
+            path.write_text("nothing,of,it\n1,2,3\n")
+        os.utime(path, (0, 0))
+    done = ingest_inbox(ws)
+    assert {report.source_file: report.accepted for report in done.reports} == {r"\xdcms\xe4tze.csv": 3, "z.csv": 3}
+    assert list(done.failed) == [r"bad\xff.csv"]
+    assert {path.name for path in (folder / "done").iterdir()} == {strange, "z.csv"}
+    assert settled_files(folder) == []
+
+
+def test_a_file_that_shows_a_defect_stops_no_other(inbox, bank_file, monkeypatch):
+    ws, folder = inbox
+    for name, start in (("a.csv", 0), ("b.csv", 50)):
+        os.utime(bank_file(3, start=start).rename(folder / name), (0, 0))
+    read = ingesting.read_file
+
+    def read_file(path, *args, **options):
+        if path.name == "a.csv":
+            raise ZeroDivisionError("COFFEE AT DAWN")
+        return read(path, *args, **options)
+
+    monkeypatch.setattr(ingesting, "read_file", read_file)
+    done = ingest_inbox(ws)
+    assert [report.source_file for report in done.reports] == ["b.csv"]
+    assert done.failed == {"a.csv": "a.csv: cannot be read: ZeroDivisionError, a defect of this program"}
+    assert (folder / "failed" / "a.csv").exists()
+
+
+def test_a_ledger_that_is_locked_is_no_fault_of_the_file(inbox, bank_file):
+    """It was moved to failed/, and read no more once the ledger was free."""
+    ws, folder = inbox
+    path = bank_file(3).rename(folder / "a.csv")
+    os.utime(path, (0, 0))
+    other = sqlite3.connect(sqlite_path(ws.ledger.url), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    hasty = impatient(ws.ledger, 0.2)
+    assert "locked" in ingest_inbox(dataclasses.replace(ws, ledger=hasty)).failed["a.csv"]
+    hasty.close()
+    other.close()
+    assert path.exists()
+    assert [report.accepted for report in ingest_inbox(ws).reports] == [3]

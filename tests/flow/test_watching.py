@@ -10,8 +10,9 @@ from pipeline.api.errors import ApiError
 from pipeline.flow.cadence import cadence, poll_seconds, webhooks_are_healthy
 from pipeline.flow.progress import progress
 from pipeline.flow.recovering import recover
-from pipeline.flow.watching import take_events, watch
+from pipeline.flow.watching import EVENTS_AT_ONCE, take_events, watch
 from pipeline.ledger import inbox
+from pipeline.ledger.batches import by_keys
 from pipeline.ledger.inbox import Event
 from pipeline.ledger.states import State
 from pipeline.sensors import look
@@ -231,3 +232,31 @@ def test_where_there_was_no_time_for_the_open_ones_the_lost_ones_are_looked_for_
         assert time.monotonic() < end
         assert look(steps.ws, steps.client).left == 0
     assert len(steps.keys(State.COMPLETED)) >= 2
+
+
+def test_events_that_nobody_takes_hide_none_that_came_later(steps_for, bank_file):
+    """Of other systems' batches, kept while a submission of ours is unsettled: they filled each look for minutes."""
+    steps = steps_for(batch_size=5, faults=[{"call": "POST /v3/batches", "nth": [2], "do": "drop", "when": "after"}])
+    steps.ingest(bank_file(10))
+    steps.plan()
+    steps.submit()
+    (ours,) = vendor_ids(steps)
+    until_ended(steps)
+    strangers = [Event(f"s-{number}", DONE, f"other-{number}") for number in range(EVENTS_AT_ONCE)]
+    assert len(inbox.receive_all(steps.ws.ledger, strangers)) == EVENTS_AT_ONCE
+    hear(steps, ours)
+    assert steps.keys(State.UNCONFIRMED)
+    assert len(take_events(steps.ws, steps.client).completed) == 1
+
+
+def test_a_batch_whose_lookup_fails_starves_no_other_that_an_event_named(sent):
+    """Events had one order, and two lookups that time out are a whole tick's time."""
+    steps = sent(3, faults=[{"call": GET, "nth": [1, 2], "do": "status", "status": 500}], client={"retries": 0})
+    until_ended(steps)
+    hear(steps, *vendor_ids(steps))
+    late = time.monotonic() - 1
+    for _ in range(2):
+        with pytest.raises(ApiError):
+            take_events(steps.ws, steps.client, until=late)
+    tried = [row for row in by_keys(steps.ws.ledger, steps.keys(State.SUBMITTED)).values() if row.looked_at is not None]
+    assert len(tried) == 2

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from filelock import FileLock
 
 from pipeline.lake import warehouse
 
@@ -102,3 +103,37 @@ def test_a_dropped_file_becomes_tables_and_ctrl_c_leaves_nothing_behind(dev, fol
     while left := dev.processes():
         assert time.monotonic() < end, f"left behind: {left}"
         time.sleep(0.2)
+
+
+def test_killed_it_leaves_nothing_behind(dev):
+    """Its receiver was, each time; and Dagster with the port."""
+    dev.wait_for(lambda: "Launching Dagster" in dev.log.read_text(), "Dagster is started")
+    dev.child.kill()
+    end = time.monotonic() + 60
+    while left := [pid for pid in dev.processes() if pid != dev.child.pid]:
+        assert time.monotonic() < end, f"left behind: {left}"
+        time.sleep(0.2)
+
+
+def refused(folder, port):
+    """What `enrich dev` says, which is to end with 1 before it starts anything."""
+    done = subprocess.run(
+        [ENRICH, "dev", "--port", str(port)], cwd=folder.path, env=folder.environment, capture_output=True, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "sandbox on" not in done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_port_that_is_taken_is_said_before_anything_starts(folder):
+    """It named the other's address as its own, and ran on without a web server."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert f"cannot listen on 127.0.0.1:{port}" in refused(folder, port)
+
+
+def test_a_second_one_in_the_folder_is_refused(folder):
+    (folder.path / ".dagster").mkdir(exist_ok=True)
+    with FileLock(folder.path / ".dagster" / "dev.lock"):
+        assert "another `enrich dev` runs in" in refused(folder, 3999)

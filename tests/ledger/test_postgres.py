@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from pipeline.errors import ConfigError
 from pipeline.ledger import batches, lease, manifest, postgres, schema, sending
 from pipeline.ledger.batches import NewBatch
-from pipeline.ledger.db import Ledger, LedgerError, open_ledger
+from pipeline.ledger.db import Ledger, LedgerError, impatient, open_ledger
 from pipeline.ledger.lease import LostLeaseError
 from pipeline.ledger.states import State
 from pipeline.process import ProcessTag, this_process
@@ -96,6 +97,16 @@ def test_whoever_waits_too_long_is_told_so(ledger, monkeypatch):
             touch(ledger)
     assert "pg_stat_activity" in refused.value.hint
     touch(ledger)
+
+
+def test_whoever_is_impatient_does_not_wait_for_long(ledger):
+    hasty = impatient(ledger, 0.1)
+    began = time.monotonic()
+    with ledger.write(), pytest.raises(LedgerError, match="was locked by another program"):
+        touch(hasty)
+    assert time.monotonic() - began < 10
+    touch(hasty)
+    hasty.close()
 
 
 def test_a_writer_that_is_stopped_in_its_transaction_keeps_nobody_out(ledger, monkeypatch):

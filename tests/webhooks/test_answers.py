@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from receivers import TOKEN, delivery
 
 from pipeline.ledger import schema
 from pipeline.ledger.db import Ledger
+from pipeline.webhooks.server import HEAD_SECONDS, MOST_CONNECTIONS
 
 LIMIT = 1_048_576
 
@@ -217,3 +219,51 @@ def test_without_a_token_only_when_asked_for(receiver_for):
         receiver_for(webhook_token="")
     assert receiver_for("a", "--no-token", webhook_token="").post(token=None).status_code == 202
     assert receiver_for("b", webhook_token="", webhook_insecure="1").post(token=None).status_code == 202
+
+
+def test_connections_without_a_request_keep_nobody_out_for_long(receiver_for):
+    """As many as the receiver takes, each with half a head: uvicorn waits for the rest for ever."""
+    receiver = receiver_for()
+    address = urlsplit(receiver.base)
+    silent = []
+    try:
+        for _ in range(MOST_CONNECTIONS + 20):
+            connection = socket.create_connection((address.hostname, address.port), timeout=30)
+            connection.sendall(b"POST /webhooks/ntropy HTTP/1.1\r\nHost: receiver\r\n")
+            silent.append(connection)
+        assert receiver.post(delivery("shut-out")).status_code == 503
+        deadline = time.monotonic() + 3 * HEAD_SECONDS
+        while (answer := receiver.post(delivery("let-in"))).status_code == 503 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert answer.status_code == 202
+        assert silent[0].recv(1) == b""
+    finally:
+        for connection in silent:
+            connection.close()
+
+
+def test_a_connection_between_two_deliveries_is_kept(receiver_for):
+    """A sender may keep it open for uvicorn's 75 s; that it says nothing meanwhile is no trouble."""
+    receiver = receiver_for()
+    address = urlsplit(receiver.base)
+    body = json.dumps(delivery("kept")).encode()
+    request = head(f"Content-Length: {len(body)}") + body
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        for _ in range(2):
+            connection.sendall(request)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 202 ")
+            time.sleep(HEAD_SECONDS + 3)
+
+
+def test_what_is_no_http_fills_no_log(receiver_for):
+    """uvicorn had a line for each, so a stranger could fill the disk after all."""
+    receiver = receiver_for()
+    for _ in range(50):
+        assert speak(receiver, b"\x16\x03\x01 SQ *BLUE BOTTLE\r\n\r\n").startswith("HTTP/1.1 400 ")
+        upgrade = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n"
+        assert speak(receiver, upgrade).startswith("HTTP/1.1 200 ")
+    assert receiver.stop() == 0
+    lines = receiver.log().splitlines()
+    assert len(lines) == 2, lines
+    assert "answered 400: Invalid HTTP request received (49 since the last such line)" in lines[1]
+    assert "BLUE BOTTLE" not in receiver.log()

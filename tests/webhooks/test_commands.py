@@ -74,3 +74,18 @@ def test_send_says_what_came_back(enrich, receiver_for):
     assert enrich("send", "--url", receiver.url, code=1, ENRICH_WEBHOOK_TOKEN="wrong-token").startswith("401 ")
     assert "no answer from 127.0.0.1" in enrich("send", "--url", "http://127.0.0.1:9/", code=1)
     assert "no URL" in enrich("send", "--url", "http://[x", code=1)
+
+
+def test_addresses_and_ids_that_cannot_be_are_refused_in_a_sentence(enrich, server):
+    """Each of these was a traceback of urllib, http.client or of a codec."""
+    assert "must be http:// or https://" in enrich("register", "--url", "http://[::1", code=1)
+    for url in ("http://127.0.0.1:9/wébhook", "http://exa..mple/"):
+        assert "cannot be sent as it is" in enrich("send", "--url", url, code=1)
+    for webhook in ("", ".."):
+        assert "the API has no webhook" in enrich("delete", webhook, code=1)
+    assert server.seen == []
+
+
+def test_clear_text_is_warned_of_however_the_scheme_is_spelt(enrich, server):
+    server.script = [Reply(401)]
+    assert "sends the token in clear" in enrich("register", "--url", "HTTP://h.example/x", code=1)
