@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -54,6 +55,7 @@ def remove_orphans(ws: Workspace) -> int:
     scratch = ws.home / "tmp"
     horizon = time.time() - ORPHAN_AGE.total_seconds()
     for folder in scratch.iterdir() if scratch.is_dir() else ():
-        if folder.stat().st_mtime < horizon:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # a step has ended, and taken its own away, since they were listed
+            if folder.stat().st_mtime < horizon:
+                shutil.rmtree(folder, ignore_errors=True)
     return gone

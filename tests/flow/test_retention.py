@@ -126,3 +126,16 @@ def test_a_batch_is_settled_once_it_has_landed_and_was_reported(landed):
     assert settled_before(ws, days=90) == keys
     later(ws, days=89)
     assert settled_before(ws, days=90) == set()
+
+
+def test_a_scratch_folder_that_goes_while_they_are_listed_ends_no_sweep(workspace_for):
+    """As that of a step which ends just then: here one that is listed and is not there."""
+    ws = workspace_for()
+    scratch = ws.home / "tmp"
+    scratch.mkdir(parents=True, exist_ok=True)
+    (scratch / "a-gone").symlink_to(scratch / "nowhere")
+    old = scratch / "b-old"
+    old.mkdir()
+    os.utime(old, (1, 1))
+    assert remove_orphans(ws) == 0
+    assert not old.exists()
