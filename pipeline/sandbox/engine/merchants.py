@@ -118,25 +118,34 @@ def index() -> Index:
     for brand, _ in brands:
         for site in brand.sites:
             by_main.setdefault(site, []).append(brand)
-    for read_one, aliases in (*_written(by_main), *brands):
+    for read_one, names in (*_written(by_main), *brands):
         # A brand whose website is that of a row written by hand is the same company; the row knows it better.
         twin = None if read_one.written or not read_one.sites else by_site.get(read_one.sites[0])
         merchant = twin if twin is not None and _twins(twin, read_one) else read_one
         for site in filter(None, (merchant.company.website, *merchant.sites)):
             by_site.setdefault(site, merchant)
-        for order, alias in enumerate(aliases):
-            key = canonical(tokens(alias.removeprefix("=")))[0]
-            text = " ".join(key)
+        for order, name in enumerate(names):
+            text = name.removeprefix("=")
             entries = by_key.setdefault(text, [])
             if text and not any(entry.merchant is merchant or _everywhere(entry) for entry in entries):
-                entries.append(Entry(merchant, alias.startswith("="), len(key), len(text), order == 0))
+                entries.append(Entry(merchant, text != name, text.count(" ") + 1, len(text), order == 0))
     return _searchable(by_key, by_site)
 
 
 def _twins(written: Merchant, brand: Merchant) -> bool:
     """Whether both are one company under one name: one website is not enough, as Hilton's has Hampton too."""
-    first, other = (canonical(tokens(normalise(one.company.name)))[0][:1] for one in (written, brand))
-    return written.written and first == other
+    return written.written and _first_word(written.company.name) == _first_word(brand.company.name)
+
+
+@functools.cache
+def _first_word(name: str) -> str | None:
+    return next(iter(canonical(tokens(normalise(name)))[0]), None)
+
+
+def _key(alias: str) -> str:
+    """An alias as names are compared; = in front stays."""
+    everyday = alias.startswith("=")
+    return "=" * everyday + " ".join(canonical(tokens(normalise(alias.removeprefix("="))))[0])
 
 
 def _everywhere(entry: Entry) -> bool:
@@ -174,13 +183,7 @@ def _written(brands: dict[str, list[Merchant]]) -> Iterable[tuple[Merchant, list
         merchant = Merchant(company, row["category"], row["business"], frozenset(row["flags"].split()), countries)
         twin = next((brand for brand in brands.get(row["website"], ()) if _twins(merchant, brand)), None)
         merchant = merchant._replace(sites=twin.sites) if twin else merchant
-        yield (
-            merchant,
-            [
-                ("=" if alias.startswith("=") else "") + normalise(alias.removeprefix("="))
-                for alias in row["aliases"].split("|")
-            ],
-        )
+        yield merchant, [_key(alias) for alias in row["aliases"].split("|")]
 
 
 def _brands() -> Iterable[tuple[Merchant, list[str]]]:
