@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import dagster as dg
 
-from pipeline.api.client import ApiClient
+from pipeline.api.client import ANSWER_TIMEOUT, ApiClient
 from pipeline.flow.workspace import Workspace, open_workspace
 from pipeline.ledger import api_calls
 from pipeline.ledger.db import LedgerError
@@ -47,6 +47,7 @@ class EnrichResource:
             api_key=s.key,
             connect_timeout=s.connect_timeout,
             read_timeout=s.read_timeout if patient else min(s.read_timeout, 10),
+            answer_timeout=ANSWER_TIMEOUT if patient else 10,
             retries=5 if patient else 1,
             post_timeout=s.post_timeout,
             rate_share=s.rate_limit_share,

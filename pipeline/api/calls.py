@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TOTAL_TIMEOUT = 1_800
-"""Seconds for one whole answer: a server that trickles keeps every silence short and would never time out."""
-
 REPEAT_GET = (ConnectionFailed, ConnectionLost, TimedOut, RateLimited, ServerError, Unavailable, BadAnswer)
 """A GET is repeated after these. `NotReady` is transient too, but it clears in minutes: the caller asks again."""
 
@@ -139,16 +136,14 @@ class Caller:
         return Answer(name, response.status_code, response.headers, body, request_id)
 
     def parts(self, response: httpx.Response, name: str, request_id: str, limit: int) -> Iterator[bytes]:
-        """The body piece by piece; raises when it is over `limit` bytes or takes too long."""
-        size, deadline = 0, time.monotonic() + TOTAL_TIMEOUT
+        """The body piece by piece; raises when it is over `limit` bytes."""
+        size = 0
         for part in response.iter_bytes():
             size += len(part)
             if size > limit:
                 raise AnswerTooLong(
                     name, status=response.status_code, request_id=request_id, note=f"over {limit} bytes"
                 )
-            if time.monotonic() > deadline:
-                raise TimedOut(name, request_id=request_id, note=f"more than {TOTAL_TIMEOUT} s for one answer")
             yield part
 
     def note(self, headers: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ import msgspec
 
 from pipeline.api.answers import read_body
 from pipeline.api.calls import REPEAT_HOLDER, Caller
+from pipeline.api.deadline import DeadlineTransport
 from pipeline.api.download import MAX_RESULTS, Download, save
 from pipeline.api.errors import UnknownPaging
 from pipeline.api.limits import Backoff, Throttle
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+ANSWER_TIMEOUT = 1_800.0
+"""Seconds for a whole answer: the results of a full batch over a slow line take minutes."""
+
 USER_AGENT = "enrich/0.1 (python-httpx)"
 
 _INPUT_FIELDS = {"description", "date", "amount", "entry_type", "currency", "account_holder_id"}
@@ -49,6 +53,7 @@ class ApiClient:
     """Calls to one account. Safe to use from several threads; close it, or use it as a context manager.
 
     Durations are real seconds, except that waits (back-off, `Retry-After`, throttle) run `time_scale` times faster.
+    `read_timeout` is for each silence, `answer_timeout` for a whole answer but a batch's, which has `post_timeout`.
     `retries` and `retry_seconds` bound the repeats of one call, in number and in waiting (the API's seconds).
     Proxy variables and .netrc of the environment are ignored: they would hand loopback traffic or the key to somebody
     else unasked. `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured; `ssl_context` replaces the trust store altogether.
@@ -62,6 +67,7 @@ class ApiClient:
         api_key: str,
         connect_timeout: float = 10,
         read_timeout: float = 60,
+        answer_timeout: float = ANSWER_TIMEOUT,
         post_timeout: float = 300,
         rate_share: float = 0.5,
         retries: int = 5,
@@ -78,7 +84,7 @@ class ApiClient:
         self._http = httpx.Client(
             headers=headers,
             timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
-            verify=ssl_context or False,
+            transport=DeadlineTransport(ssl_context, answer_timeout),
             trust_env=False,
             follow_redirects=False,
         )

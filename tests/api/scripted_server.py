@@ -36,6 +36,8 @@ class Reply:
     """Seconds before the answer."""
     drip: float = 0
     """Seconds after each piece of the body."""
+    drip_head: bool = False
+    """The head comes in pieces of one byte, with `drip` after each."""
     pieces: int = 1
     reset: bool = False
     """End the connection with RST."""
@@ -203,7 +205,12 @@ class Server:
 
     def _send(self, connection: socket.socket, reply: Reply) -> None:
         body = reply.encoded()
-        connection.sendall(reply.head(len(body)))
+        head = reply.head(len(body))
+        for byte in head if reply.drip_head else ():
+            connection.sendall(bytes((byte,)))
+            time.sleep(reply.drip)
+        if not reply.drip_head:
+            connection.sendall(head)
         step = max(1, -(-len(body) // reply.pieces))
         for start in range(0, len(body), step):
             connection.sendall(body[start : start + step])

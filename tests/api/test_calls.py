@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 import traceback
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -112,6 +113,24 @@ def test_a_slow_body(make_client: Make, server: Server, a_batch: ABatch) -> None
     server.script = [Reply(body=a_batch(), pieces=2, drip=0.6)]
     error = fail(lambda: make_client(read_timeout=0.2, retries=0).get_batch("b-1"))
     assert type(error) is errors.TimedOut
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_an_answer_that_drips_has_a_deadline(make_client: Make, server: Server, a_batch: ABatch, part: str) -> None:
+    """Each silence is shorter than the read time-out; the whole would take 10 s and more."""
+    server.script = [Reply(body=a_batch(), pieces=100, drip=0.1, drip_head=part == "head")]
+    begun = time.monotonic()
+    error = fail(lambda: make_client(read_timeout=2, answer_timeout=0.5, retries=0).get_batch("b-1"))
+    assert type(error) is errors.TimedOut
+    assert time.monotonic() - begun < 5
+
+
+def test_the_deadline_is_one_of_each_answer(make_client: Make, server: Server, a_batch: ABatch) -> None:
+    server.script = [Reply(body=a_batch(), pieces=3, drip=0.2)]
+    client = make_client(read_timeout=2, answer_timeout=1.5, retries=0)
+    for _ in range(4):
+        assert client.get_batch("b-1").id
+    assert server.connections == 1
 
 
 def test_refused(make_client: Make) -> None:
