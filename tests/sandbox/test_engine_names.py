@@ -38,6 +38,11 @@ def party(text: str, currency: str = "USD", country: str | None = None) -> tuple
         # Written as one word, or as two.
         ("HOMEDEPOT #0602 BROOKLYN NY", "USD", "The Home Depot", "homedepot.com"),
         ("MEDIA MARKT 0042", "EUR", "MediaMarkt", "mediamarkt.de"),
+        # With a country or a legal form stuck to it.
+        ("PAYPAL *SPOTIFYUSAI 402-935-7733", "USD", "Spotify", "spotify.com"),
+        ("AIRBNBINC", "USD", "Airbnb", "airbnb.com"),
+        # Letters that look like an umlaut's.
+        ("DAIRY QUEEN #1234 FARGO ND", "USD", "Dairy Queen", "dairyqueen.com"),
         # Cut off where the bank's field ends.
         ("OLLIES BARGAIN OUTL TOLEDO OH", "USD", "Ollie's Bargain Outlet", "ollies.us"),
         # A letter is wrong.
@@ -289,3 +294,21 @@ def test_any_line_has_an_answer_of_the_sets(text, entry_type, currency, country,
 def test_known_trades_have_a_naics_code():
     assert look("TESCO STORES 6243", "GBP")["entities"]["counterparty"]["naics2017"] == "445110"
     assert look("WHIMBREL TERRABONNE", "EUR")["entities"]["counterparty"]["naics2017"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("PAYROLL JAN STAFF C WHIMBREL", "C Whimbrel"),
+        ("ZELLE PAYMENT TO JAN WHIMBREL", "Jan Whimbrel"),
+        ("MB WAY TRF MARIA WHIMBREL", "Maria Whimbrel"),
+    ],
+)
+def test_a_month_is_no_part_of_a_persons_name_and_jan_may_be(text, name):
+    found = look(text, "EUR")["entities"]["counterparty"]
+    assert (found["name"], found["type"]) == (name, "person")
+
+
+@pytest.mark.parametrize("text", ["FEE-QTR TO 09JAN26", "GOVT STAMP DUTY"])
+def test_a_banks_fee_and_a_duty_have_no_counterparty(text):
+    assert look(text, "EUR")["entities"]["counterparty"] is None

@@ -42,6 +42,9 @@ _SELLS_ALL = frozenset(
 """Behind such names another trade is a department of theirs."""
 _AMBIGUOUS = 10
 """A single word of the brand table that is shorter counts only where nothing strange stands behind it."""
+_GLUED = word_set("USA USAI US UK EU INC LTD LLC COM COMBILL ONLINE INTL INT AB AG BV GMBH SA SE SARL")
+"""What processors print behind a name with no space: SPOTIFYUSAI."""
+_LEAST_GLUED = 6
 _LEAST_BEHIND = 9
 _LEAST_ABROAD = 6
 """Letters from which a name written by hand is believed outside its countries too."""
@@ -207,7 +210,7 @@ def _by_resemblance(line: _Line, end: int) -> Hit | None:
     name = line.key[: line.kept]
     stop = next((at for at, word in enumerate(name) if at and word.isdigit()), len(name))
     name = name[:stop]
-    for finder in (_squeezed, _cut_off, _alike):
+    for finder in (_squeezed, _glued, _cut_off, _alike):
         found = finder(name)
         fits = [
             entry
@@ -230,6 +233,15 @@ def _squeezed(name: list[str]) -> list[Entry]:
         if entries:
             whole = all(map(_plain, name[length:]))
             return [entry for entry in entries if whole or (entry.merchant.written and not entry.exact)]
+    return []
+
+
+def _glued(name: list[str]) -> list[Entry]:
+    """`SPOTIFYUSAI`: a name with a country or legal form stuck to it."""
+    word = name[0] if name else ""
+    for end in range(len(word) - 1, _LEAST_GLUED - 1, -1):
+        if word[end:] in _GLUED and word[:end] in index().by_key:
+            return [entry for entry in index().by_key[word[:end]] if entry.merchant.written and not entry.exact]
     return []
 
 

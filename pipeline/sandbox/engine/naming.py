@@ -55,7 +55,7 @@ def left_over(taken: Line) -> list[str]:
                 break
             if _is_reference(part, at):
                 continue
-        elif _is_noise(part, taken, first=not name):
+        elif _is_noise(part, parts[at + 1 : at + 2], taken, first=not name):
             continue
         name.append(part)
     while name and (name[-1] in NOISE or name[-1] in {"-", "&"}) and name[-1] != "CO":
@@ -80,11 +80,12 @@ def _is_reference(part: str, at: int) -> bool:
     return digits > _MOST_LEADING_DIGITS or (digits == len(part) and (at > 0 or digits == _MOST_LEADING_DIGITS))
 
 
-def _is_noise(part: str, taken: Line, *, first: bool) -> bool:
+def _is_noise(part: str, following: list[str], taken: Line, *, first: bool) -> bool:
+    """Whether a word is none of the name. JAN is one before KOWALSKI, and a month in JAN STAFF."""
     if not tokens(part):
         return True
     named = taken.rule is not None and taken.rule.rule.party in {"person", "maybe"}
-    return first and part in NOISE and not (named and part in _OF_PEOPLE)
+    return first and part in NOISE and not (named and part in _OF_PEOPLE and NOISE.isdisjoint(following))
 
 
 def shop_behind(taken: Line, hit: Hit) -> Company | None:
