@@ -53,6 +53,7 @@ def states(place):
     return {row.batch_key: row.state for row in batches_of(place)}
 
 
+@pytest.mark.whole
 def test_hold_and_release(place, settings):
     file = place.write("bank.csv", 0, 60, bad=2)
     assert place.run(file, ENRICH_CRASH_AT="submit.before_reserve", **settings).code == KILLED

@@ -56,7 +56,10 @@ def start_beside(place: Place, *files):
     return child
 
 
-@pytest.mark.parametrize("point", ["submit.after_reserve", "submit.after_release", "submit.after_answer"])
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param("submit.after_reserve", marks=pytest.mark.whole), "submit.after_release", "submit.after_answer"],
+)
 def test_a_paused_sender_goes_on(place, undisturbed, point):
     file = place.write("bank.csv", 0, 60, bad=2)
     paused = start_stopping_at(place, point, file)
