@@ -13,6 +13,7 @@ import pytest
 # Under importmode=importlib a folder of tests is no package, and its helper modules are not found by themselves.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from forked_sandbox import fork_sandboxes
 from postgres_server import PostgresServer, find_binaries
 
 from pipeline.api.client import ApiClient
@@ -30,6 +31,8 @@ _ROOMY = 8_000_000_000
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > _ROOMY:
     # Where folders of tests are. A kill, unlike a power cut, needs no disk, and what is tested here is no disk's speed.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+fork_sandboxes()
 
 ON_POSTGRES = os.environ.get("ENRICH_TEST_LEDGER") == "postgresql"
 """Ledgers of the tests are on a PostgreSQL server (make test-postgres)."""

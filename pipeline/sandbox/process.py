@@ -27,6 +27,18 @@ STOP_SECONDS = 8.0
 _READY = b"sandbox ready on "
 
 
+def launch(config: SandboxConfig, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start the server, with pipes for its input and output."""
+    # A session of its own: Ctrl-C in the terminal must not stop the server under a client that is finishing up.
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "pipeline.sandbox", "serve", *config.to_args()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,
+    )
+
+
 class SandboxProcess:
     """A running sandbox over `state_dir`. Use as a context manager, or `start()` and `stop()` it.
 
@@ -68,14 +80,7 @@ class SandboxProcess:
             msg = "the sandbox is running already"
             raise SandboxError(msg)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        # A session of its own: Ctrl-C in the terminal must not stop the server under a client that is finishing up.
-        self._child = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "pipeline.sandbox", "serve", *self.config.to_args()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,
-        )
+        self._child = launch(self.config, self._errors)
         try:
             self._url = self._wait_until_ready()
         except BaseException:

@@ -26,6 +26,7 @@ from turns import Run, take_turn
 import pipeline.cli.running
 import pipeline.sandbox.server  # noqa: F401 - imported here, used in the children
 from pipeline.cli import app
+from pipeline.sandbox import engine
 from pipeline.sandbox.__main__ import main
 
 KILLED = -signal.SIGKILL
@@ -48,6 +49,7 @@ def preload() -> None:
         for module in (folder / "modules").read_text().split():
             with suppress(ImportError):  # made while it ran, as alembic does with its revisions
                 importlib.import_module(module)
+    engine.load()
     gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, every page
 
