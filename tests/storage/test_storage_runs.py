@@ -77,6 +77,7 @@ def test_the_data_folder_is_read_only(disks, stopped_for):
     is_healed(stopped)
 
 
+@pytest.mark.whole
 def test_the_ledger_is_locked_by_another_program_for_longer_than_it_is_waited_for(stopped_for, tmp_path):
     """It says so, and goes on when the lock is gone, or ends: that depends on what it was about to write."""
     runs = {name: stopped_for(name, tmp_path / f"{name}-data") for name in POINTS}
