@@ -10,6 +10,7 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from end_state import check_all
 
 from pipeline.lake.warehouse import query
