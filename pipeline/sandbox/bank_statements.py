@@ -15,10 +15,10 @@ import msgspec
 from starlette.responses import Response
 
 from pipeline.sandbox.call import Call, answer
-from pipeline.sandbox.errors import ApiError, invalid, not_found, problem, too_many
+from pipeline.sandbox.errors import ApiError, not_found, too_many
 from pipeline.sandbox.events import event_of, forget_other_events, store_other_event
 from pipeline.sandbox.life import SECOND, stamp
-from pipeline.sandbox.paging import page, window
+from pipeline.sandbox.paging import choice, page, window
 from pipeline.sandbox.statements.child import extract
 from pipeline.sandbox.statements.shapes import Extracted
 from pipeline.sandbox.statements.upload import read_upload
@@ -112,11 +112,7 @@ def create(call: Call) -> Response:
 def list_(call: Call) -> Response:
     """GET /v3/bank_statements, newest first, by status and time of creation."""
     part = window(call, DEFAULT_LIMIT)
-    asked = call.query.get("status")
-    if asked not in (None, *STATUSES):
-        names = [f"'{one}'" for one in STATUSES]
-        text = f"Input should be {', '.join(names[:-1])} or {names[-1]}"
-        raise invalid(problem(["query", "status"], "enum", text))
+    asked = choice(call, "status", STATUSES)
     now = now_us()
     sql = (
         f"SELECT seq, {_COLUMNS} FROM bank_statements WHERE owner = :owner AND seq < :before"  # noqa: S608
@@ -124,15 +120,7 @@ def list_(call: Call) -> Response:
         " CASE WHEN finish_at > :now THEN 'processing' WHEN error IS NULL THEN 'completed' ELSE 'error' END)"
         " ORDER BY seq DESC LIMIT :limit"
     )
-    given = {
-        "owner": call.owner,
-        "before": part.before[0],
-        "oldest": part.oldest,
-        "newest": part.newest,
-        "status": None if asked is None else STATUSES[asked],
-        "now": now,
-        "limit": part.limit + 1,
-    }
+    given = part.given(call, status=None if asked is None else STATUSES[asked], now=now)
     rows = call.store.connection().execute(sql, given)
     return answer(page([((row[0], 0), _Statement._make(row[1:]).answer(now)) for row in rows], part.limit))
 

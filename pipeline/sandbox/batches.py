@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from pipeline.sandbox import validation
 from pipeline.sandbox.call import Call, Streamed, answer, encode
 from pipeline.sandbox.enriched import PARTS, enriched
-from pipeline.sandbox.errors import ApiError, invalid, not_found, problem
+from pipeline.sandbox.errors import ApiError, not_found
 from pipeline.sandbox.life import Submission
-from pipeline.sandbox.paging import page, window
+from pipeline.sandbox.paging import choice, page, window
 from pipeline.sandbox.personal.lens import Lens
 from pipeline.sandbox.store import now_us
 from pipeline.sandbox.submit import accept_batch
@@ -38,9 +38,7 @@ def create(call: Call) -> Response:
 def list_(call: Call) -> Response:
     """GET /v3/batches, newest first, by status and time of creation."""
     part = window(call, DEFAULT_LIMIT)
-    status = call.query.get("status")
-    if status not in (None, *_STATUSES):
-        raise invalid(problem(["query", "status"], "enum", "Input should be 'processing', 'completed' or 'error'"))
+    status = choice(call, "status", _STATUSES)
     now = now_us()
     sql = (
         f"SELECT {COLUMNS} FROM submissions WHERE owner = :owner AND kind = 'batch' AND seq < :before"  # noqa: S608
@@ -48,15 +46,7 @@ def list_(call: Call) -> Response:
         " AND (:status IS NULL OR :status = CASE WHEN finish_at > :now THEN 'processing' ELSE outcome END)"
         " ORDER BY seq DESC LIMIT :limit"
     )
-    given = {
-        "owner": call.owner,
-        "before": part.before[0],
-        "oldest": part.oldest,
-        "newest": part.newest,
-        "status": status,
-        "now": now,
-        "limit": part.limit + 1,
-    }
+    given = part.given(call, status=status, now=now)
     found = [Submission._make(row) for row in call.store.connection().execute(sql, given)]
     return answer(page([((one.seq, 0), one.answer(now)) for one in found], part.limit))
 

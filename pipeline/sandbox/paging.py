@@ -15,6 +15,8 @@ from pipeline.sandbox.errors import invalid, problem
 from pipeline.sandbox.life import SECOND
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pipeline.sandbox.call import Call
 
 LAST = 2**62
@@ -33,6 +35,20 @@ class Window:
     """Key (submission or holder number, position) of the last entry of the page before."""
     oldest: int
     newest: int
+
+    def given(self, call: Call, **more: Any) -> dict[str, Any]:
+        """Parameters of the query for a page: owner, the last number before it, times, one more row than it has."""
+        span = {"before": self.before[0], "oldest": self.oldest, "newest": self.newest}
+        return {"owner": call.owner, **span, "limit": self.limit + 1, **more}
+
+
+def choice(call: Call, name: str, allowed: Collection[str]) -> str | None:
+    """A query parameter that has one of these values, or is not there; raises 422."""
+    asked = call.query.get(name)
+    if asked is not None and asked not in allowed:
+        *most, last = (f"'{one}'" for one in allowed)
+        raise invalid(problem(["query", name], "enum", f"Input should be {', '.join(most)} or {last}"))
+    return asked
 
 
 def window(call: Call, default_limit: int) -> Window:

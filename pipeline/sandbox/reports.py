@@ -14,10 +14,10 @@ from starlette.responses import Response
 
 from pipeline.sandbox.call import Call, answer
 from pipeline.sandbox.chance import draw
-from pipeline.sandbox.errors import invalid, not_found, problem
+from pipeline.sandbox.errors import not_found
 from pipeline.sandbox.events import event_of, forget_other_events, store_other_event
 from pipeline.sandbox.life import SECOND, stamp
-from pipeline.sandbox.paging import page, window
+from pipeline.sandbox.paging import choice, page, window
 from pipeline.sandbox.report_input import ReportInput, report
 from pipeline.sandbox.store import now_us
 from pipeline.sandbox.transactions import latest
@@ -82,10 +82,7 @@ def create(call: Call) -> Response:
 def list_(call: Call) -> Response:
     """GET /v3/reports, newest first, by status and time of creation."""
     part = window(call, DEFAULT_LIMIT)
-    status = call.query.get("status")
-    if status not in (None, *STATUSES):
-        text = "Input should be 'open', 'pending', 'resolved' or 'rejected'"
-        raise invalid(problem(["query", "status"], "enum", text))
+    status = choice(call, "status", STATUSES)
     now = now_us()
     sql = (
         f"SELECT seq, {_COLUMNS} FROM reports WHERE owner = :owner AND seq < :before"  # noqa: S608
@@ -93,15 +90,7 @@ def list_(call: Call) -> Response:
         " CASE WHEN :now < pending_at THEN 'open' WHEN :now < decided_at THEN 'pending' ELSE outcome END)"
         " ORDER BY seq DESC LIMIT :limit"
     )
-    given = {
-        "owner": call.owner,
-        "before": part.before[0],
-        "oldest": part.oldest,
-        "newest": part.newest,
-        "status": status,
-        "now": now,
-        "limit": part.limit + 1,
-    }
+    given = part.given(call, status=status, now=now)
     rows = call.store.connection().execute(sql, given)
     return answer(page([((row[0], 0), _Report._make(row[1:]).answer(now)) for row in rows], part.limit))
 
