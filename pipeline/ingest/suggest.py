@@ -39,6 +39,13 @@ _WORDS = {
 }
 
 
+_DIRECTIONS = {
+    "out": "d|db|dr|dbit|debit|debet|out|outgoing|money out|paid out|af|s|soll|withdrawal|-",
+    "in": "c|cr|crdt|credit|in|incoming|money in|paid in|bij|h|haben|deposit|+",
+}
+"""What a column of directions says, in the languages of the exports that were at hand."""
+_SHORTEST = 3
+
 _HOLDER = """\
 # Whose account it is: without it the API gives no category.
 # [account_holder_id]
@@ -122,8 +129,31 @@ def _description(sample: Sample) -> str:
     # Many banks print who it was in one column and what for in another: without the first the API sees no merchant.
     others = [name for name, values in texts.items() if name != column and len(set(values)) > 1]
     party = _named("party", others)
+    if not party:
+        likely = [name for name in others if _is_prose(sample.columns[name])]
+        pair = [
+            name for name in texts if name in {column, *likely}
+        ]  # in the file's order: who is mostly before what for
+        party, column = pair if len(likely) == 1 else ("", column)
     names = ", ".join(_toml(name) for name in (party, column) if name)
     return f"[description]\ncolumns = [{names}]  # several are joined with a space"
+
+
+def _is_prose(values: list[str]) -> bool:
+    """Whether these are names or remarks: mostly letters, and seldom the same."""
+    words = [value for value in values if sum(map(str.isalpha, value)) > len(value) / 2 and len(value) >= _SHORTEST]
+    return len(words) > len(values) / 2 and len(set(values)) > len(values) / 2
+
+
+def _direction(sample: Sample) -> tuple[str, list[str], list[str]] | None:
+    """A column whose few values say out or in: its name, those that say out, those that say in."""
+    for name, values in sample.columns.items():
+        found = {value: value.casefold() for value in values}
+        out = [value for value, word in found.items() if word in _DIRECTIONS["out"].split("|")]
+        into = [value for value, word in found.items() if word in _DIRECTIONS["in"].split("|")]
+        if out and into and len(out) + len(into) == len(found):
+            return name, out, into
+    return None
 
 
 def _amount(sample: Sample) -> str:
@@ -140,6 +170,11 @@ def _amount(sample: Sample) -> str:
     below = sum(1 for value in values if re.search(r"^\(|[-\u2212]", value))
     if 2 * below > len(values):
         return f'[amount]\ncolumn = {_toml(column)}\nsign = "negative_is_outgoing"'
+    told = None if below else _direction(sample)
+    if told is not None:
+        name, out, into = told
+        lists = f"outgoing = {_toml(out)}\nincoming = {_toml(into)}"
+        return f"[amount]\ncolumn = {_toml(column)}\ndirection = {_toml(name)}\n{lists}"
     note = "most values are positive" if below else "no value is negative"
     return (
         f"[amount]\ncolumn = {_toml(column)}\n"
@@ -173,5 +208,5 @@ def _matches(role: str, name: str) -> bool:
     return any(word in name.casefold() for word in _WORDS[role].split("|"))
 
 
-def _toml(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+def _toml(value: str | list[str]) -> str:
+    return json.dumps(value, ensure_ascii=False)

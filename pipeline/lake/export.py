@@ -61,6 +61,9 @@ class Export:
     seconds: float
 
 
+_FILE_ENDINGS = {".csv", ".parquet", ".json", ".xlsx"}
+
+
 @dataclass(frozen=True, slots=True)
 class _Table:
     """A table or view as the published version has it: columns as (name, type, comment)."""
@@ -110,6 +113,9 @@ def _place(home: Path, to: Path, format: Format, *, force: bool) -> Path:  # noq
     if format == "duckdb":
         _refuse_file(final, force=force)
     else:
+        if final.suffix.lower() in _FILE_ENDINGS and not final.is_dir():
+            hint = f"Name a folder, or a file that ends in {ENDINGS[0]}; --format says what the folder's files are."
+            raise ConfigError(f"{to} sounds like a file, and an export is a folder with one for each table", hint=hint)
         _refuse_folder(final, force=force)
     return final
 

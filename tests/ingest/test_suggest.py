@@ -110,3 +110,17 @@ def test_no_value_of_a_description_is_shown(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_text("Date,Payee,Amount\n31/01/2025,MRS SECRET,-5.00\n")
     assert "SECRET" not in suggest_mapping(path)
+
+
+def test_names_and_remarks_are_joined_and_a_column_of_directions_is_one(tmp_path: Path, now: datetime) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(
+        "Wer;Wofür;D/C;Valuta;Summe EUR\nREWE Markt;Einkauf;D;13.02.2026;12,50\nACME GmbH;Lohn;C;14.02.2026;2.000,00\n"
+    )
+    text = suggest_mapping(path)
+    found = read_file(path, Mapping.parse(text), now=now).accepted.select("description", "amount", "entry_type").rows()
+    assert found == [
+        ("REWE Markt Einkauf", Decimal("12.5"), "outgoing"),
+        ("ACME GmbH Lohn", Decimal(2000), "incoming"),
+    ]
+    assert "REWE" not in text

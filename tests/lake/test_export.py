@@ -250,3 +250,12 @@ except KeyboardInterrupt:
     for seconds in (0.3, 0.37, 0.44, 0.51):
         assert finish(child(code, full.home, out / "copy.duckdb", seconds)) == "interrupted\n"
         assert {path.name for path in out.iterdir()} <= {"copy.duckdb"}
+
+
+@pytest.mark.parametrize("name", ["tables.csv", "tables.parquet"])
+def test_a_folder_is_not_called_like_a_file(full: Lake, out: Path, name: str) -> None:
+    _published(full)
+    with pytest.raises(ConfigError, match="sounds like a file"):
+        export(full.home, out / name, format="csv")
+    (out / name).mkdir()  # unless somebody wants it so
+    assert export(full.home, out / name, format="csv").path == out / name

@@ -312,3 +312,24 @@ def test_a_month_is_no_part_of_a_persons_name_and_jan_may_be(text, name):
 @pytest.mark.parametrize("text", ["FEE-QTR TO 09JAN26", "GOVT STAMP DUTY"])
 def test_a_banks_fee_and_a_duty_have_no_counterparty(text):
     assert look(text, "EUR")["entities"]["counterparty"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("WALGREENS #2884 CHICAGO IL", "2884"),
+        ("TRANSFER TO 9642 SAVINGS", None),
+        ("CHECK # 6098", None),
+        ("DROPBOX*913723", None),
+        ("DISNEYPLUS 888-9057888 CA", None),
+        ("VENMO PAYMENT 1234 JOHN WHIMBREL", None),
+    ],
+)
+def test_only_a_shops_number_is_one(text, number):
+    place = look(text)["location"]
+    assert (place["structured"]["store_number"] if place else None) == number
+
+
+def test_la_is_los_angeles_at_the_end_only():
+    assert party("COMPRA BAR LA WHIMBREL VERDE, BILBAO", "EUR")[0] == "Bar la Whimbrel Verde"
+    assert party("WHIMBREL TACOS LA")[0] == "Whimbrel Tacos LA"

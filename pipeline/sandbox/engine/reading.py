@@ -25,6 +25,8 @@ def read(description: str, entry_type: str, currency: str, country: str | None, 
         taken.place = taken.place._replace(city=None, state=None)
     elif party.company is not None and party.merchant is None:
         find_trade(taken, party)
+    if not (taken.place.city and party.type == "organization" and party.company):
+        taken.place = taken.place._replace(store_number=None)  # an account's digits, an invoice, a telephone
     general = category(taken, party)
     company = _with_codes(party)
     return {

@@ -25,7 +25,7 @@ _ATM = re.compile(r"\bATM(?=\d)")
 
 _SMALL = frozenset({"AND", "OF", "THE", "DE", "LA", "DU", "VAN", "DER", "UND", "ET", "FOR", "AT", "ON"})
 _CAPITALS = frozenset(
-    {"LLC", "PLC", "USA", "UK", "US", "NYC", "LA", "BBQ", "TV", "IT", "HQ", "AG", "SA", "BV", "KG", "SE"}
+    {"LLC", "PLC", "USA", "USD", "UK", "US", "NYC", "LA", "BBQ", "TV", "IT", "HQ", "AG", "SA", "BV", "KG", "SE"}
 )
 _WRITTEN = {
     "GMBH": "GmbH",
@@ -120,13 +120,14 @@ def has_digit(word: str) -> bool:
 
 def title(parts: list[str]) -> str:
     """`["JOES", "BBQ", "LTD"]` as `Joes BBQ Ltd`."""
-    return " ".join(_cased(part, first=index == 0) for index, part in enumerate(parts))
+    ends = {0, len(parts) - 1}
+    return " ".join(_cased(part, first=index == 0, last=index in ends - {0}) for index, part in enumerate(parts))
 
 
-def _cased(word: str, *, first: bool) -> str:
+def _cased(word: str, *, first: bool, last: bool) -> str:
     if word in _WRITTEN:
         return _WRITTEN[word]
-    if word in _CAPITALS and not (word == "LA" and first):
+    if word in _CAPITALS and (word != "LA" or last):  # Bar La Esquina is not in Los Angeles
         return word
     if word in _SMALL and not first:
         return word.lower()
