@@ -16,7 +16,7 @@ from pipeline.flow.preview import preview
 from pipeline.flow.status import read_status
 from pipeline.flow.workspace import Workspace, open_workspace
 from pipeline.instance import open_instance
-from pipeline.ledger import batches, holders, manifest, recurrence
+from pipeline.ledger import batches, holders, manifest, recurrence, sending
 from pipeline.ledger.states import State
 from pipeline.local_api import start_sandbox
 from pipeline.one_shot import OneShot, Outcome
@@ -114,6 +114,7 @@ def _api(settings: Settings, config: SandboxConfig) -> Iterator[Settings]:
 def _run(settings: Settings, files: Sequence[Path], mapping: Path | None) -> int:
     ws = open_workspace(settings)
     try:
+        spent = _spent(ws)
         with open_instance() as instance:
             one_shot = OneShot(instance, EnrichResource(settings))
             read = one_shot.ingest(files, mapping)
@@ -126,10 +127,17 @@ def _run(settings: Settings, files: Sequence[Path], mapping: Path | None) -> int
             outcome = _finish(one_shot)
         if outcome is None:
             return INTERRUPTED
+        if _spent(ws) == spent and not outcome.stopped_by:
+            show.say("Nothing was sent: all of it was known before. These are the tables of the whole data folder.")
         show_summary(ws)
         return _tell(ws, outcome, read=read)
     finally:
         ws.ledger.close()
+
+
+def _spent(ws: Workspace) -> int:
+    with ws.ledger.read() as conn:
+        return sending.spent(conn)
 
 
 def _finish(one_shot: OneShot) -> Outcome | None:

@@ -98,6 +98,7 @@ def test_the_demo_and_every_number_that_it_shows(folder):
     assert folder.query(failed, data) == [(2, 2)]
 
     again = folder.enrich("demo")
+    assert "Nothing was sent: all of it was known before." in " ".join(again.split())
     assert Books(data / "sandbox-api").summary().posts == summary.posts
     assert f"enriched {states['enriched']:,}" in " ".join(again.split())
 
