@@ -14,7 +14,7 @@ from pipeline.sandbox.config import SandboxConfig
 from pipeline.sandbox.process import SandboxProcess
 
 WAIT = 400
-"""Most seconds; 60 on a quiet machine. On a busy one, Dagster's code server misses heartbeats, and is started anew."""
+"""Most seconds; 140 on a quiet machine. On a busy one, Dagster's code server misses heartbeats, and is started anew."""
 
 
 def start_daemon(place: Place, settings: dict[str, str]) -> subprocess.Popen[bytes]:
