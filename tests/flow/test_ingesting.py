@@ -376,6 +376,7 @@ def test_a_file_that_shows_a_defect_stops_no_other(inbox, bank_file, monkeypatch
     assert (folder / "failed" / "a.csv").exists()
 
 
+@pytest.mark.sqlite
 def test_a_ledger_that_is_locked_is_no_fault_of_the_file(inbox, bank_file):
     """It was moved to failed/, and read no more once the ledger was free."""
     ws, folder = inbox
