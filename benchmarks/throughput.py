@@ -36,6 +36,8 @@ PHASES = {
     "submit": "submit: encode, send, record",
     "collect": "collect: download, archive, parse, land",
     "publish": "publish: identity check, warehouse",
+    "recurrence": "what recurs: one call each holder",
+    "categories": "the sets of categories",
     "last_look": "publish again: the check at the end",
     "rest": "waiting, list calls, sensors, starting runs",
     "total": "in all",
@@ -105,7 +107,7 @@ def measure_one(folder: Path, rows: int) -> dict[str, Any]:
         memory = {"ours": after, "imports": before, "sandbox": peak_bytes(sandbox.pid)}
     if outcome.troubles or outcome.stopped_by:
         raise SystemExit(f"not everything went through: {outcome}")
-    seconds["last_look"] = parts.pop("last_look")
+    seconds["last_look"] = parts.pop("last_look", 0.0)  # none where nothing was left to publish
     seconds["rest"] = seconds["total"] - sum(value for name, value in seconds.items() if name != "total")
     calls = _checked_calls(folder, rows)
     return {"seconds": seconds, "collect": parts, "memory": memory, "calls": calls, "bytes": _sizes(folder, source)}
@@ -118,7 +120,7 @@ def listen() -> dict[str, float]:
     """
     from pipeline import one_shot  # noqa: PLC0415
     from pipeline.crashpoints import point  # noqa: PLC0415
-    from pipeline.flow import collecting  # noqa: PLC0415
+    from pipeline.flow import answers, collecting  # noqa: PLC0415
     from pipeline.flow.publishing import publish_warehouse  # noqa: PLC0415
 
     sums: dict[str, float] = defaultdict(float)
@@ -149,6 +151,7 @@ def listen() -> dict[str, float]:
     replaced: list[tuple[Any, str, Callable[..., Any]]] = [
         (collecting, "land", timed_land),
         (collecting, "point", timed_point),
+        (answers, "point", timed_point),
         (one_shot, "publish_warehouse", timed_publish),
     ]
     for module, name, timed in replaced:
@@ -196,7 +199,7 @@ def report(rows: int, rounds: list[dict[str, Any]]) -> None:
         ["phase", "s", "min-max", "% of all", "rows/s"],
         [
             (text, f"{seconds[name]:.2f}", f"{min(spread):.2f}-{max(spread):.2f}", f"{seconds[name] / share:.0f}",
-             f"{rows / seconds[name]:,.0f}")
+             f"{rows / seconds[name]:,.0f}" if seconds[name] else "")
             for (name, text), spread in zip(PHASES.items(), everything, strict=True)
         ],
     )  # fmt: skip
