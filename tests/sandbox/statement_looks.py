@@ -63,6 +63,7 @@ class Look:
         self._head = chance.choice(_HEADS)
         self._date = chance.choice(_DATES)
         self._unit = chance.choice(("", "", "£", "$")) if "." not in self._date else ""
+        self._currency = f"Currency: {'EUR' if '.' in self._date else 'USD'}"
         self._flush_right = chance.random() < 0.7
         self._font, self._size = chance.choice(_FONTS)
         start = balance = chance.randint(10_000, 500_000)
@@ -103,7 +104,7 @@ class Look:
         made = io.BytesIO()
         canvas = Canvas(made, pagesize=A4)
         canvas.setFont(self._font, self._size)
-        for at, text in enumerate(("My Bank", "Account number: 12345678", f"Opening balance: {self._money(start)}")):
+        for at, text in enumerate(("My Bank", "Account number: 12345678", self._currency, f"Opening balance: {self._money(start)}")):
             canvas.drawString(40, 800 - 14 * at, text)
         height = 740
         self._line(canvas, height, list(self._head))

@@ -193,7 +193,7 @@ def test_a_figure_that_ran_into_the_description():
     ("text", "written"),
     [
         ("2024-05-03", Written(3, 5, 2024, True)), ("03/05/24 x", Written(3, 5, 2024, False)),
-        ("3.5.2024", Written(3, 5, 2024, True)), ("3 May 2024", Written(3, 5, 2024, True)),
+        ("3.5.2024", Written(3, 5, 2024, True, dotted=True)), ("3 May 2024", Written(3, 5, 2024, True)),
         ("03-MAY-24", Written(3, 5, 2024, True)), ("May 3, 2024", Written(3, 5, 2024, True)),
         ("3rd May", Written(3, 5, None, True)), ("03/05", Written(3, 5, None, False)),
         ("3. Mai", Written(3, 5, None, True)),

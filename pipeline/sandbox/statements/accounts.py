@@ -10,9 +10,9 @@ import uuid
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from pipeline.sandbox.statements import shapes
+from pipeline.sandbox.statements import currencies, shapes
 from pipeline.sandbox.statements.dates import Calendar
-from pipeline.sandbox.statements.gathering import Account, Statement, by_iban, gather
+from pipeline.sandbox.statements.gathering import Account, Statement, gather
 from pipeline.sandbox.statements.shapes import UnreadableError
 
 if TYPE_CHECKING:
@@ -30,15 +30,18 @@ def read(pages: list[list[str]]) -> tuple[shapes.Overview, shapes.StatementResul
     if not any(account.rows for account in found.accounts):
         why = "has no rows" if found.table_seen else "with date and amount was not found"
         raise UnreadableError(f"The table of transactions {why}")
-    results = shapes.StatementResults([_account(one) for one in found.accounts if one.rows])
+    results = shapes.StatementResults([_account(one, found) for one in found.accounts if one.rows])
     return _overview(gather(pages[:1])), results
 
 
-def _account(found: Account) -> shapes.StatementAccount:
+def _account(found: Account, statement: Statement) -> shapes.StatementAccount:
     if found.owed:
         _turn_round(found)
-    currency = found.currency or by_iban(found.number) or "USD"
-    calendar = Calendar([one.date for one in found.rows if one.date], found.between, american=currency == "USD")
+    known = currencies.settle(found.currency, found.number, statement.home)
+    calendar = _calendar([found], statement)
+    if known is None and calendar.abroad:
+        raise UnreadableError("Nothing tells the currency")
+    currency = known or "USD"
     dates = [calendar.date(one.date) for one in found.rows if one.date]
     amounts = _signed(found, newest_first=dates[0] > dates[-1])
     opening, closing, reconciled = _balances(found, amounts, newest_first=dates[0] > dates[-1])
@@ -57,6 +60,14 @@ def _account(found: Account) -> shapes.StatementAccount:
         total_outgoing=float(-sum((one for one in amounts if one < 0), Decimal(0))),
         transactions=made,
     )
+
+
+def _calendar(found: list[Account], statement: Statement) -> Calendar:
+    """How dates are written, for one account or several."""
+    known = [currencies.settle(one.currency, one.number, statement.home) for one in found]
+    between = next((one.between for one in found if one.between), None)
+    written = [row.date for one in found for row in one.rows if row.date]
+    return Calendar(written, between, american=set(known) <= {"USD", None}, elsewhere=statement.dates)
 
 
 def _turn_round(found: Account) -> None:
@@ -156,10 +167,7 @@ def _overview(found: Statement) -> shapes.Overview:
     holder = None
     if found.holder:
         holder = shapes.StatementHolder("business" if _COMPANY.search(found.holder) else "consumer", found.holder)
-    between = next((one.between for one in found.accounts if one.between), None)
-    known = [row.date for one in found.accounts for row in one.rows if row.date]
-    american = all((one.currency or by_iban(one.number) or "USD") == "USD" for one in found.accounts)
-    calendar = Calendar(known, between, american=american)
+    calendar = _calendar(found.accounts, found)
     return shapes.Overview(
         institution=found.institution,
         start_date=calendar.start,
@@ -171,7 +179,7 @@ def _overview(found: Statement) -> shapes.Overview:
                 number=one.number,
                 opening_balance=_float(one.opening),
                 closing_balance=_float(one.closing),
-                iso_currency_code=one.currency or by_iban(one.number),
+                iso_currency_code=currencies.settle(one.currency, one.number, found.home),
             )
             for one in found.accounts
         ],

@@ -10,9 +10,12 @@ import datetime as dt
 import math
 import re
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.sandbox.statements.shapes import UnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MONTHS = {
     name: number
@@ -34,6 +37,8 @@ _CENTURY = 2000
 _MONTHS_IN_YEAR = 12
 _DAYS_IN_MONTH = 31
 _LEAP_YEAR = 2000
+_MOST_MONTHS = dt.timedelta(100)
+"""How long before a date that stands around the table its rows may be: a quarter and some days."""
 _BETWEEN = re.compile(r"\s*(?:to|until|through|bis|[-\u2013\u2014])\s*", re.IGNORECASE)
 
 
@@ -44,6 +49,8 @@ class Written(NamedTuple):
     second: int
     year: int | None
     certain: bool
+    dotted: bool = False
+    """Written with points, as nobody does in the US."""
 
 
 def leading(text: str, at: int = 0) -> tuple[Written, int] | None:
@@ -70,6 +77,11 @@ def period(line: str) -> tuple[Written, Written] | None:
     return None
 
 
+def in_full(line: str) -> list[Written]:
+    """The dates of a line that have a year."""
+    return [one for one, _, _ in _all(line) if one.year is not None]
+
+
 def _all(line: str) -> list[tuple[Written, int, int]]:
     found: list[tuple[Written, int, int]] = []
     at = 0
@@ -88,7 +100,7 @@ def _written(found: re.Match[str]) -> Written:
         year += _CENTURY
     if "first" in parts:
         # Who writes points has the day first.
-        return Written(int(parts["first"]), int(parts["second"]), year, certain="." in found[0])
+        return Written(int(parts["first"]), int(parts["second"]), year, certain="." in found[0], dotted="." in found[0])
     named = parts.get("month")
     month = _MONTHS[named.lower()] if named else int(parts["month_number"])
     return Written(int(parts["day"]), month, year, certain=True)
@@ -109,8 +121,19 @@ def _span(written: list[Written], *, day_first: bool) -> float:
 class Calendar:
     """How one statement writes its dates."""
 
-    def __init__(self, known: list[Written], between: tuple[Written, Written] | None, *, american: bool) -> None:
-        """`known` are the dates of its rows; `american` decides what they leave open."""
+    def __init__(
+        self,
+        known: list[Written],
+        between: tuple[Written, Written] | None,
+        *,
+        american: bool,
+        elsewhere: Sequence[Written] = (),
+    ) -> None:
+        """`known` are the dates of its rows; `american` decides what they leave open.
+
+        `elsewhere` are full dates from around the table: rows without a year in a statement without a period are taken
+        for those of the months before the first of these that fits.
+        """
         written = [*known, *(between or ())]
         uncertain = [one for one in written if not one.certain]
         spans = _span(uncertain, day_first=False), _span(uncertain, day_first=True)
@@ -119,8 +142,21 @@ class Calendar:
         years = [one.year for one in written if one.year is not None]
         self._year = max(years) if years else None
         self.end: dt.date | None = None
-        self.end = self.date(between[1]) if between else None
+        self._until: dt.date | None = None
+        self.end = self._until = self.date(between[1]) if between else None
         self.start = self.date(between[0]) if between else None
+        self.abroad = any(one.dotted for one in known) or (bool(uncertain) and self._day_first and math.isinf(spans[0]))
+        """Whether nobody in the US writes its dates so."""
+        if self._year is None and known:
+            self._look_around(known, elsewhere)
+
+    def _look_around(self, known: list[Written], elsewhere: Sequence[Written]) -> None:
+        for one in elsewhere:
+            self._year = one.year
+            until = self._until = self.date(one)
+            if all(until - _MOST_MONTHS <= self.date(row) <= until for row in known):
+                return
+        self._year = self._until = None
 
     def date(self, written: Written) -> dt.date:
         """The day; raises `UnreadableError` when there is no such day or no year to be had."""
@@ -134,7 +170,7 @@ class Calendar:
             made = dt.date(year, month, day)
         except ValueError as error:
             raise UnreadableError("A date in the table is none") from error
-        if written.year is None and self.end is not None and made > self.end:
+        if written.year is None and self._until is not None and made > self._until:
             # The statement goes over the end of a year.
             return self.date(written._replace(year=year - 1))
         return made

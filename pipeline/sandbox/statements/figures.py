@@ -1,7 +1,7 @@
 """Sums of money as statements write them.
 
 Belongs here: one cell in, a figure out. The last point or comma with one or two digits behind it is the decimal one; a
-minus on either side, brackets and DR make a figure negative.
+minus on either side, brackets, DR, D(ebit), OD (overdrawn) and S(oll) make a figure negative.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from decimal import Decimal
 from typing import NamedTuple
 
 SYMBOLS = {"£": "GBP", "€": "EUR", "$": "USD"}
+MARKS = "CR|DR|Cr|Dr|OD|[CDSH]"
+"""Behind a figure: whose it is. S and H are German, for debit and credit."""
+_OWED = {"DR", "D", "OD", "S"}
+_OWN = {"CR", "C", "H"}
 _UNIT = r"(?:[£€$]|[A-Z]{3})"
 _NUMBER = r"(?:\d{1,3}(?:[ ,.'\u2019\u00a0]\d{3})+|\d+)(?:[.,]\d{1,2})?"
 _FIGURE = re.compile(
     rf"(?P<open>\()?\s?(?P<sign>[-+\u2212])?\s?{_UNIT}?\s?(?P<inner>[-+\u2212])?\s?(?P<number>{_NUMBER})\s?{_UNIT}?"
-    r"\s?(?P<close>\))?\s?(?P<tail>CR|DR|Cr|Dr|[-+\u2212])?"
+    rf"\s?(?P<close>\))?\s?(?P<tail>{MARKS}|[-+\u2212])?"
 )
-_ENDS_WITH_FIGURE = re.compile(rf"(?:^|(?<=\s))[-+\u2212(]?[£€$]?[-+\u2212]?{_NUMBER}\)?-?\s?(?:CR|DR)?$")
+_ENDS_WITH_FIGURE = re.compile(rf"(?:^|(?<=\s))[-+\u2212(]?[£€$]?[-+\u2212]?{_NUMBER}\)?-?(?:\s?(?:{MARKS}))?$")
 
 
 class Figure(NamedTuple):
@@ -26,7 +30,7 @@ class Figure(NamedTuple):
     value: Decimal
     marked: bool
     credit: bool
-    """It was marked CR."""
+    """It was marked CR, C or H."""
     unit: str | None
     """The currency's symbol or code beside it."""
 
@@ -43,10 +47,10 @@ def figure(text: str) -> Figure | None:
         return None
     value = Decimal(re.sub(r"\D", "", whole) + "." + (decimals[1] if decimals else "0"))
     signs = {found["sign"], found["inner"], (found["tail"] or "").upper()}
-    negative = bool(found["open"] or signs & {"-", "\u2212", "DR"})
-    marked = negative or bool(signs & {"+", "CR"})
+    negative = bool(found["open"] or signs & {"-", "\u2212"} or signs & _OWED)
+    credit = bool(signs & _OWN)
     unit = re.search(_UNIT, re.sub(r"(?i)CR|DR", "", text))
-    return Figure(-value if negative else value, marked, "CR" in signs, unit[0] if unit else None)
+    return Figure(-value if negative else value, negative or credit or "+" in signs, credit, unit[0] if unit else None)
 
 
 def last_figure(text: str) -> tuple[str, str] | None:

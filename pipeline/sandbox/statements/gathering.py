@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from pipeline.sandbox.schema import CURRENCIES
-from pipeline.sandbox.statements.dates import Written, period
-from pipeline.sandbox.statements.figures import SYMBOLS, figure
+from pipeline.sandbox.statements import currencies
+from pipeline.sandbox.statements.dates import Written, in_full, leading, period
+from pipeline.sandbox.statements.figures import MARKS, figure
 from pipeline.sandbox.statements.table import Row, rows
 
 _OPENING = r"opening|beginning|starting|start|previous|old|initial|brought forward|alter"
@@ -26,8 +26,8 @@ _NUMBER = re.compile(
     r"(?:account|acct|a/c|card|konto)(?:[ -]?(?:number|no|nr|nummer))?\.?\s*[:#]?\s*([0-9Xx*][0-9Xx* -]{2,30}[0-9])",
     re.IGNORECASE,
 )
-_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
-_CURRENCY = re.compile(r"\b(?:currency|w[äa]hrung)\s*:?\s*([A-Z]{3})\b", re.IGNORECASE)
+_AS_OF = re.compile(r"(?:on|as of|at|from|vom|zum|per|am)\s+", re.IGNORECASE)
+_SUM = re.compile(rf"[^\d(£€$+-]{{0,40}}?\s*([£€$]?\s?\S+(?: (?:{MARKS})(?!\S))?)")
 _HOLDER = re.compile(
     r"\b(?:account holder|account name|customer|name|kontoinhaber)\s*:\s*(.+?)(?:\s{2,}|$)", re.IGNORECASE
 )
@@ -47,6 +47,7 @@ class Account:
     opening: Decimal | None = None
     closing: Decimal | None = None
     currency: str | None = None
+    """As printed: a code, or the dollar's sign."""
     between: tuple[Written, Written] | None = None
     owed: bool = False
     """It is a credit card's: its figures are what the holder owes."""
@@ -62,6 +63,10 @@ class Statement:
     holder: str | None = None
     section: str | None = None
     table_seen: bool = False
+    home: str | None = None
+    """The currency of the bank's country."""
+    dates: list[Written] = field(default_factory=list)
+    """Those around the tables that have a year."""
 
     @property
     def current(self) -> Account:
@@ -77,7 +82,7 @@ def gather(pages: list[list[str]]) -> Statement:
         if named:
             found.table_seen = True
             units = [one.unit for one in named if one.unit]
-            found.current.currency = found.current.currency or _code(units[0] if units else None)
+            found.current.currency = found.current.currency or currencies.unit(units[0] if units else None)
         elif row is None:
             _read_label(line, found)
         else:
@@ -90,7 +95,7 @@ def _add(row: Row, found: Statement) -> None:
     """A row of the table: a balance, a total, or a transaction."""
     account = found.current
     for value in row.figures.values():
-        account.currency = account.currency or _code(value.unit)
+        account.currency = account.currency or currencies.unit(value.unit)
     which = _BALANCE.search(row.text)
     if which:
         shown = row.figures.get("balance") or next(iter(row.figures.values()))
@@ -105,15 +110,16 @@ def _read_label(line: str, found: Statement) -> None:
     _read_number(line, found)
     account = found.current
     for which in _BALANCE.finditer(line):
-        words = re.match(r"[^\d(£€$+-]{0,40}?\s*(\S+(?: (?:CR|DR))?)", line[which.end() :].lstrip(" :."))
+        words = _SUM.match(_after_date(line[which.end() :].lstrip(" :.")))
         value = figure(words[1]) if words else None
         if value is not None:
-            account.currency = account.currency or _code(value.unit)
+            account.currency = account.currency or currencies.unit(value.unit)
             _set_balance(account, which, value.value)
     between = period(line)
     account.between = account.between or between
-    currency = _CURRENCY.search(line)
-    account.currency = account.currency or _code(currency[1] if currency else None)
+    account.currency = account.currency or currencies.said(line)
+    found.home = found.home or currencies.at_home(line)
+    found.dates += in_full(line)
     account.owed = account.owed or _OWED.search(line) is not None
     account.kind = account.kind or (kind[1].lower() if (kind := _KIND.search(line)) else None)
     if _INCOMING.match(line.strip()):
@@ -126,12 +132,20 @@ def _read_label(line: str, found: Statement) -> None:
         found.institution = re.split(r"\s{2,}", line.strip())[0]
 
 
+def _after_date(text: str) -> str:
+    """What follows the date that a balance is of."""
+    dated = _AS_OF.match(text)
+    one = leading(text, dated.end()) if dated else None
+    return text[one[1] :].lstrip(" :.") if one else text
+
+
 def _read_number(line: str, found: Statement) -> None:
     """An account's number; a second one begins another account."""
-    match = _IBAN.search(line) or _NUMBER.search(line)
-    if match is None:
+    match = _NUMBER.search(line)
+    number = currencies.iban(line) or (match[1] if match else None)
+    if number is None:
         return
-    number = match[match.lastindex or 0].replace(" ", "")
+    number = number.replace(" ", "")
     account = found.current
     if account.number not in (None, number) and account.rows:
         found.accounts.append(Account(between=account.between, currency=account.currency))
@@ -146,16 +160,3 @@ def _set_balance(account: Account, which: re.Match[str], value: Decimal) -> None
     else:
         account.closing = value
 
-
-def _code(text: str | None) -> str | None:
-    code = SYMBOLS.get(text or "", (text or "").upper())
-    return code if code in CURRENCIES else None
-
-
-def by_iban(number: str | None) -> str | None:
-    """The currency that goes with an IBAN's country, most often the euro; None for another number."""
-    if number is None or not _IBAN.fullmatch(number):
-        return None
-    return {"GB": "GBP", "CH": "CHF", "LI": "CHF", "SE": "SEK", "NO": "NOK", "DK": "DKK", "PL": "PLN"}.get(
-        number[:2], "EUR"
-    )
