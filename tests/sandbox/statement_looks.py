@@ -104,7 +104,8 @@ class Look:
         made = io.BytesIO()
         canvas = Canvas(made, pagesize=A4)
         canvas.setFont(self._font, self._size)
-        for at, text in enumerate(("My Bank", "Account number: 12345678", self._currency, f"Opening balance: {self._money(start)}")):
+        opening = f"Opening balance: {self._money(start)}"
+        for at, text in enumerate(("My Bank", "Account number: 12345678", self._currency, opening)):
             canvas.drawString(40, 800 - 14 * at, text)
         height = 740
         self._line(canvas, height, list(self._head))

@@ -1,6 +1,6 @@
 """In which currency a statement is.
 
-Belongs here: what is printed beside a figure, what a line says, and what a bank's country tells when nothing is printed.
+Belongs here: what is printed beside a figure, what a line says, and what a bank's country tells without either.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _COUNTRIES = {
     "AUD": r"\bbsb\b|\baustralia\b",
     "NZD": r"\bnew zealand\b",
     "INR": r"\bifsc\b|\bindia\b",
-    "EUR": r"\bsepa\b|\bkontoauszug\b|\bgirokonto\b|\brelev[ée] de compte\b|\bextracto\b|\bestratto conto\b|\bireland\b",
+    "EUR": r"\bsepa\b|\bkontoauszug\b|\bgirokonto\b|\brelev[ée] de compte\b|\bextracto\b|\bestratto conto\b|"
+    r"\bireland\b",
 }
 _AT_HOME = {code: re.compile(f"(?i:{words})") for code, words in _COUNTRIES.items()}
 _DOLLARS = {"CAD", "AUD", "NZD"}

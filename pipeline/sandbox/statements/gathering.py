@@ -159,4 +159,3 @@ def _set_balance(account: Account, which: re.Match[str], value: Decimal) -> None
         account.opening = value if account.opening is None else account.opening
     else:
         account.closing = value
-
