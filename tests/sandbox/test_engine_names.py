@@ -323,6 +323,8 @@ def test_a_banks_fee_and_a_duty_have_no_counterparty(text):
         ("DROPBOX*913723", None),
         ("DISNEYPLUS 888-9057888 CA", None),
         ("VENMO PAYMENT 1234 JOHN WHIMBREL", None),
+        ("AMZN MKTP US*412611 SEATTLE WA", None),
+        ("DELTA AIR 842896 DENVER CO", None),
     ],
 )
 def test_only_a_shops_number_is_one(text, number):
@@ -333,3 +335,78 @@ def test_only_a_shops_number_is_one(text, number):
 def test_la_is_los_angeles_at_the_end_only():
     assert party("COMPRA BAR LA WHIMBREL VERDE, BILBAO", "EUR")[0] == "Bar la Whimbrel Verde"
     assert party("WHIMBREL TACOS LA")[0] == "Whimbrel Tacos LA"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "kind"),
+    [
+        ("ZELLE TO MOM", "Mom", "person"),
+        ("ZELLE PAYMENT TO DAD JPM99WHIM", "Dad", "person"),
+        ("FAMILIE MUELLER", "Familie Mueller", "person"),
+        ("SHELLY SMITH", "Shelly Smith", "person"),
+        ("SMITH JONES LLP", "Smith Jones LLP", "organization"),
+        ("JANE SMITH BAKERY", "Jane Smith Bakery", "organization"),
+        ("JANE SMITH 0042 AUSTIN TX", "Jane Smith", "organization"),
+    ],
+)
+def test_relatives_families_and_full_names_are_people(text, name, kind):
+    found = look(text)["entities"]["counterparty"]
+    assert (found["name"], found["type"]) == (name, kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "via"),
+    [
+        ("ADP PAYROLL WHIMBREL CORP", "Whimbrel Corp", ["ADP"]),
+        ("GUSTO PAY 123456 WHIMBREL INC", "Whimbrel Inc", ["Gusto"]),
+        ("ADP TOTALSOURCE DIRECT DEP", "ADP", []),
+    ],
+)
+def test_wages_are_the_employers_whoever_pays_them_out(text, name, via):
+    found = look(text, entry_type="incoming")
+    assert found["entities"]["counterparty"]["name"] == name
+    assert [one["name"] for one in found["entities"]["intermediaries"]] == via
+    assert found["categories"]["general"] == "paycheck"
+
+
+def test_a_department_stores_food_is_groceries():
+    assert look("M&S SIMPLY FOOD BRISTOL", "GBP")["categories"]["general"] == "groceries"
+    assert look("MARKS & SPENCER BRISTOL", "GBP")["categories"]["general"] == "department or discount store"
+
+
+def test_a_tax_and_a_place_name_an_office():
+    found = look("DIRECT DEBIT COUNCIL TAX BRISTOL", "GBP")
+    assert (found["entities"]["counterparty"]["name"], found["categories"]["general"]) == (
+        "Council Tax Bristol",
+        "taxes",
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["NETFLIX.COM 866-579-7172 CA", "GEICO *AUTO 800-841-3000 DC", "UBER HELP.UBER.COM CA"]
+)
+def test_a_telephones_state_is_no_place(text):
+    place = look(text)["location"]["structured"]
+    assert (place["city"], place["state"], place["country_code"]) == (None, None, "US")
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "country", "city", "code"),
+    [
+        ("WHIMBREL BOOKS DUBLIN", "GBP", "GB", "Dublin", "IE"),
+        ("WHIMBREL BOOKS DUBLIN IE", "GBP", "GB", "Dublin", "IE"),
+        ("WHIMBREL BOOKS PARIS FRA", "USD", "US", "Paris", "FR"),
+        ("WHIMBREL BOOKS PARIS", "USD", "US", None, "US"),
+        ("WHIMBREL BOOKS BRISTOL", "GBP", "GB", "Bristol", "GB"),
+    ],
+)
+def test_the_printed_town_tells_the_country(text, currency, country, city, code):
+    place = read(text, "outgoing", currency, country, "consumer")["location"]["structured"]
+    assert (place["city"], place["country_code"]) == (city, code)
+
+
+def test_what_paypal_debits_say_of_the_shop():
+    text = "PAYPAL (EUROPE) S.A.R.L. ET CIE S.C.A. EBAY KLEINANZEIGEN"
+    found = read(text, "outgoing", "EUR", "DE", "consumer")["entities"]
+    assert found["counterparty"]["website"] == "kleinanzeigen.de"
+    assert [one["name"] for one in found["intermediaries"]] == ["PayPal"]

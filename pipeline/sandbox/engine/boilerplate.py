@@ -79,7 +79,8 @@ _JUNK = re.compile(
 )
 _GOOGLE = re.compile(r"\bG\.CO/\S*")
 _BOUGHT = re.compile(
-    r"PAYPAL (?:EUROPE|\(EUROPE\)|PTE).*?(?:EINKAUF BEI|ACHAT CHEZ|COMPRA EN|AANKOOP BIJ|ACQUISTO PRESSO) (.+)$"
+    r"PAYPAL (?:EUROPE|\(EUROPE\)|PTE)(?:.*?(?:EINKAUF BEI|ACHAT CHEZ|COMPRA EN|AANKOOP BIJ|ACQUISTO PRESSO) |"
+    r" S\.? ?A\.? ?R\.? ?L\.? ET CIE\.?,? S\.? ?C\.? ?A\.?[ ,.]+(?:PP\.\S+[ ,.]+)?(?=[A-Z]{3}))(.+)$"
 )
 """What PayPal's direct debits say of the shop, in the languages of the payer."""
 _DIGIT = re.compile(r"\d")

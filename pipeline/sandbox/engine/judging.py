@@ -24,6 +24,8 @@ _SOLD = {
 """What is sold through those who sell one kind of thing."""
 _FUEL = frozenset({"GAS", "PETROL", "FUEL", "PUMP", "GASBAR", "STATION", "FUELS", "TANKSTELLE"})
 _SELLS_FUEL = frozenset({"groceries", "department or discount store", "convenience store"})
+_FOOD = frozenset({"FOOD", "FOODHALL", "GROCERY", "GROCERIES", "SUPERMARKET", "LEBENSMITTEL", "ALIMENTATION"})
+_SELLS_FOOD = frozenset({"department or discount store"})
 _TAUGHT = frozenset({"US", "CA", "GB", "IE", "AU", "NZ"})
 """Where the names are in the language of the clues."""
 
@@ -60,6 +62,8 @@ def category(taken: Line, party: Party) -> str:
     if party.merchant is not None and known and not billed:
         if known in _SELLS_FUEL and taken.entry_type == "outgoing" and not _FUEL.isdisjoint(taken.tokens):
             return "fuel" if taken.holder_type == "consumer" else verdict.to_business("fuel")
+        if known in _SELLS_FOOD and taken.entry_type == "outgoing" and not _FOOD.isdisjoint(taken.tokens):
+            return "groceries" if taken.holder_type == "consumer" else verdict.to_business("groceries")
         return verdict.by_merchant(party.merchant, taken.entry_type, taken.holder_type, taken.every_token)
     if rule is not None and weak:
         return verdict.by_rule(rule, taken.holder_type)

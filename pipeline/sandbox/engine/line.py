@@ -6,6 +6,7 @@ payment it is.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from dataclasses import dataclass
 
@@ -13,6 +14,10 @@ from pipeline.sandbox.engine import merchants, places, processors, rules
 from pipeline.sandbox.engine.boilerplate import strip_boilerplate
 from pipeline.sandbox.engine.entities import Company
 from pipeline.sandbox.engine.text import canonical, normalise, tokens
+
+
+_REMOTE = re.compile(r"(?:\d{3}[-. ]?\d{3}[-. ]?\d{4}|\.(?:COM|NET|ORG|IO|CO|TV)(?:/\S*)?) [A-Z]{2}$")
+"""Where a telephone or a website stands for the town, the state is that of an office, and nothing happened there."""
 
 
 @dataclass(slots=True)
@@ -51,6 +56,8 @@ def take_apart(description: str, entry_type: str, currency: str, country: str | 
     every_key, every_starts = canonical(every)
     key, starts = _tail(line, every, every_key, every_starts) or canonical(line)
     place = places.locate(line, country, currency)
+    if place.state and not place.city and _REMOTE.search(whole):
+        place = place._replace(state=None)
     homes = places.homes(place.country if place.city else country, currency)
     rule = rules.match(every, every_key, every_starts, entry_type)
     return Line(every, text, line, key, starts, place, homes, rule, via, entry_type, holder_type)

@@ -12,12 +12,15 @@ from pipeline.sandbox.engine import matching, merchants, people, processors, tra
 from pipeline.sandbox.engine.entities import Company
 from pipeline.sandbox.engine.line import Line
 from pipeline.sandbox.engine.matching import Hit
-from pipeline.sandbox.engine.naming import left_over, shop_behind
+from pipeline.sandbox.engine.naming import LONGEST_NAME, left_over, shop_behind
 from pipeline.sandbox.engine.sites import as_printed, name_of, printed_site
-from pipeline.sandbox.engine.text import NOISE, canonical, title, tokens
+from pipeline.sandbox.engine.text import NOISE, canonical, has_digit, title, tokens, words
 
 _CHEQUE = re.compile(r"(?:CHECK|CHEQUE|CHQ|SCHECK|ASSEGNO|CHECKS?) ?(?:PAID|PD)? ?(?:N[OR]?\.? ?|# ?|NUMBER )?\d*")
 _GROCERS = (5411,)
+_LEAST_LETTERS = 2
+_OF_WAGES = frozenset({"PAY", "FEES", "FEE", "TAX", "ADP", "NET", "EIB", "TPS", "INVOICE", "DIR", "DEP"})
+"""Behind the name of who pays wages for others; not the employer's."""
 _CARD = frozenset({"CARD", "POS", "CONTACTLESS", "PURCHASE"})
 
 
@@ -49,11 +52,12 @@ def find_party(taken: Line) -> Party:
     if hit is not None and hit.start > 0 and _names_person(taken):
         hit = None
     if hit is not None and not _paid_by(taken, hit):
-        return _through_bank(taken, hit) or _known(taken, hit)
+        return _through_bank(taken, hit) or _through_payroll(taken, hit) or _known(taken, hit)
     domain = printed_site(taken.text)
     if domain is not None:
         return _site(domain, taken.homes)
-    return _left_over(taken, likely=rule is not None and rule.party == "person") or _only_processor(taken)
+    likely = rule is not None and rule.party == "person"
+    return _left_over(taken, likely=likely) or _office(taken) or _only_processor(taken)
 
 
 def _is_its_name(taken: Line, hit: Hit) -> bool:
@@ -107,6 +111,33 @@ def _through_bank(taken: Line, hit: Hit) -> Party | None:
     return Party(Company(title(people.without_title(left)), None), "person")
 
 
+def _through_payroll(taken: Line, hit: Hit) -> Party | None:
+    """`ADP PAYROLL ACME CORP`: wages from the employer, who has somebody else pay them."""
+    rule = taken.rule.rule if taken.rule else None
+    if rule is None or rule.consumer != "paycheck" or "payroll" not in hit.merchant.flags or not taken.rule:
+        return None
+    left = [
+        word
+        for word in taken.tokens[hit.end : taken.place.kept]
+        if not (word in taken.rule.phrase or word in NOISE or has_digit(word) or word in _OF_WAGES)
+    ]
+    if sum(map(len, left)) <= _LEAST_LETTERS:
+        return None
+    taken.via.append(merchants.at_home(hit.merchant, taken.homes))
+    employer = merchants.by_name(" ".join(left))
+    if employer is not None and (employer.written or len(left) > 1):
+        return Party(merchants.at_home(employer, taken.homes), merchant=employer)
+    return Party(Company(title(left[:LONGEST_NAME]), None))
+
+
+def _office(taken: Line) -> Party | None:
+    """`COUNCIL TAX BRISTOL`: who collects it is named by the tax and the place alone."""
+    rule = taken.rule.rule if taken.rule else None
+    if rule is None or rule.consumer != "taxes" or taken.via or not taken.place.city:
+        return None
+    return Party(Company(title([word for word in words(taken.text) if not has_digit(word)][:LONGEST_NAME]), None))
+
+
 def _known(taken: Line, hit: Hit) -> Party:
     if hit.end > taken.place.kept:
         # What was guessed to be a city is part of the name.
@@ -146,7 +177,8 @@ def _left_over(taken: Line, *, likely: bool) -> Party | None:
     asks = rule is not None and rule.party in {"person", "maybe"} and not _CARD & set(taken.every_token)
     asks = asks and (name[0] in people.FIRST_NAMES or trades.by_words(canonical(tokens(" ".join(name)))[0]) is None)
     wages = rule is not None and rule.business == "payroll"
-    if asks and people.is_person(name, likely=likely or wages):
+    bare = rule is None and not taken.via and taken.place.city is None and people.is_full_name(name)
+    if bare or (asks and people.is_person(name, likely=likely or wages)):
         return Party(Company(title(people.without_title(name)), None), "person")
     if rule is not None:
         hit = matching.identify(tokens(" ".join(name)), len(name), taken.homes)

@@ -114,6 +114,8 @@ def locate(line: list[str], country: str | None, currency: str) -> Place:
     if end > 1 and line[end - 1] in _STATES.get(home or "", frozenset()):
         state = line[end - 1]
     city, at, city_home = _city(line, end - 1 if state else end, spoken, state)
+    if city_home and country in _STATES and city_home != country and end == len(line):
+        city, at, city_home = None, end - 1 if state else end, None  # a PARIS of their own, state left out
     home = city_home or home
     if state and city is None and state in _WORDS_TOO:
         state = None
@@ -124,7 +126,9 @@ def locate(line: list[str], country: str | None, currency: str) -> Place:
     name = tokens(city.upper()) if city else []
     while name and kept > len(name) and line[kept - len(name) : kept] == name:
         kept -= len(name)  # some banks print the town twice
-    known = country or (home if found or end < len(line) else None)
+    # What is printed goes before what the sender says of all lines: a Londoner's card in Dublin.
+    printed = home if city_home or end < len(line) else None
+    known = printed or country or (home if found else None)
     return Place(kept, city, state, known, _store_number(line[:kept]))
 
 

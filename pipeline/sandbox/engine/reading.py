@@ -16,6 +16,13 @@ from pipeline.sandbox.engine.party import find_party
 if TYPE_CHECKING:
     from pipeline.sandbox.engine.party import Party
 
+_NO_SHOPS = frozenset(
+    {4111, 4112, 4121, 4215, 4511, 4722, 4789, 4814, 4816, 4899, 4900, 5734, 5815, 5816, 5817, 5818, 5968}
+    | {6012, 6211, 6300, 7311, 7372, 7399}
+)
+"""Codes of what has no shops with numbers: transport, utilities, services. 3000 to 3350 are airlines and car hire."""
+_SENT = frozenset({"e-commerce purchase", "food delivery", "airfare"})
+
 
 def read(description: str, entry_type: str, currency: str, country: str | None, holder_type: str) -> dict[str, Any]:
     """What `enrich` answers, from the parts of a transaction that it looks at."""
@@ -25,7 +32,7 @@ def read(description: str, entry_type: str, currency: str, country: str | None, 
         taken.place = taken.place._replace(city=None, state=None)
     elif party.company is not None and party.merchant is None:
         find_trade(taken, party)
-    if not (taken.place.city and party.type == "organization" and party.company):
+    if not (taken.place.city and party.type == "organization" and party.company and _has_shops(party)):
         taken.place = taken.place._replace(store_number=None)  # an account's digits, an invoice, a telephone
     general = category(taken, party)
     company = _with_codes(party)
@@ -37,6 +44,15 @@ def read(description: str, entry_type: str, currency: str, country: str | None, 
         "categories": verdict.categories(general, entry_type, holder_type),
         "location": places.structured(taken.place),
     }
+
+
+def _has_shops(party: Party) -> bool:
+    """Whether a number may be a shop's, and not an order's, a ticket's or a customer's."""
+    if party.merchant is None:
+        return True
+    if "platform" in party.merchant.flags or party.merchant.category in _SENT:
+        return False
+    return not any(code in _NO_SHOPS or 3000 <= code < 3351 for code in party.merchant.company.mccs[:1])  # noqa: PLR2004
 
 
 def _same(one: Company, other: Company | None) -> bool:
