@@ -1,7 +1,7 @@
 """The entity routes (fact sheet, section 7).
 
-Belongs here: finding an entity by id, name or website. The engine names entities; the state file keeps those that were
-resolved, so that their ids are known from then on.
+Belongs here: finding an entity by id, name or website. The engine knows companies and names others; the state file
+keeps those that were resolved, so that their ids are known from then on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 from pipeline.sandbox import validation
 from pipeline.sandbox.call import Call, answer, encode
-from pipeline.sandbox.engine import enrich
+from pipeline.sandbox.engine import enrich, known_entity
 from pipeline.sandbox.enriched import decoded
 from pipeline.sandbox.errors import ApiError, invalid, not_found
 from pipeline.sandbox.limits import take_credits
@@ -34,14 +34,16 @@ _SITE = re.compile(r"(?:https?://)?(?:www\.)?([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?:[/?
 
 
 def read(call: Call) -> Response:
-    """GET /v3/entities/{id}: one that was resolved, or that a result has named; 400 for what is no UUID (a guess)."""
+    """GET /v3/entities/{id}: one that is known, was resolved, or was named by a result; 400 for no UUID (a guess)."""
     try:
         identity = str(uuid.UUID(call.path["id"]))
     except ValueError as error:
         raise ApiError(400, "The id of an entity is a UUID") from error
     sql = "SELECT body FROM entities WHERE owner = ? AND id = ?"
     row = call.store.connection().execute(sql, (call.owner, identity)).fetchone()
-    found = msgspec.json.decode(row[0]) if row else next((one for one in _named(call) if one["id"] == identity), None)
+    found = msgspec.json.decode(row[0]) if row else known_entity(identity)
+    if found is None:
+        found = next((one for one in _named(call) if one["id"] == identity), None)
     if found is None:
         raise not_found("Entity")
     return answer(_shape(found))

@@ -32,8 +32,18 @@ def test_an_unknown_name_keeps_its_id(caller):
     assert caller.get(f"/v3/entities/{made['id']}", headers={"X-API-Key": "somebody else"}).status_code == 404
 
 
+def test_a_known_company_is_found_before_anybody_has_asked_for_it(caller):
+    found = caller.get(f"/v3/entities/{STARBUCKS}").raise_for_status().json()
+    assert (found["id"], found["name"], found["website"]) == (STARBUCKS, "Starbucks", "starbucks.com")
+    block = uuid.uuid3(uuid.NAMESPACE_DNS, "block.xyz")
+    assert caller.get(f"/v3/entities/{block}").json()["name"] == "Block, Inc."
+
+
 def test_what_a_result_has_named_is_found(caller, items):
-    assert caller.get(f"/v3/entities/{STARBUCKS}").status_code == 404
+    named = str(uuid.uuid3(uuid.NAMESPACE_DNS, "zweigstelle qwertz"))
+    assert caller.get(f"/v3/entities/{named}").status_code == 404
+    caller.finished([{**items(1)[0], "description": "ZWEIGSTELLE QWERTZ"}])
+    assert caller.get(f"/v3/entities/{named}").json()["name"] == "Zweigstelle Qwertz"
     batch = caller.finished(items(3))
     first = caller.get(f"/v3/batches/{batch}/results").json()["results"][0]["entities"]
     for named in (first["counterparty"], *first["intermediaries"]):

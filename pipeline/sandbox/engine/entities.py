@@ -35,7 +35,7 @@ def entity(company: Company) -> dict[str, Any]:
     """
     parent = company.parent
     return {
-        "id": _identity(company),
+        "id": identity_of(company),
         "name": company.name,
         "website": company.website,
         "logo": LOGO + company.website if company.website else None,
@@ -46,7 +46,7 @@ def entity(company: Company) -> dict[str, Any]:
         "parent": None
         if parent is None
         else {
-            "id": _identity(parent),
+            "id": identity_of(parent),
             "name": parent.name,
             "website": parent.website,
             "phone_number": None,
@@ -62,7 +62,8 @@ def counterparty(company: Company, type_: str = "organization") -> dict[str, Any
     return {**entity(company), "type": type_}
 
 
-def _identity(company: Company) -> str:
+def identity_of(company: Company) -> str:
+    """The id of a company."""
     return _uuid(company.website or company.name.lower())
 
 

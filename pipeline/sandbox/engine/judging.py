@@ -60,10 +60,9 @@ def category(taken: Line, party: Party) -> str:
     weak = rule is not None and rule.strength == "weak"
     billed = weak and (known == NOT_ENOUGH or (rule is not None and rule.consumer == "freelance income"))
     if party.merchant is not None and known and not billed:
-        if known in _SELLS_FUEL and taken.entry_type == "outgoing" and not _FUEL.isdisjoint(taken.tokens):
-            return "fuel" if taken.holder_type == "consumer" else verdict.to_business("fuel")
-        if known in _SELLS_FOOD and taken.entry_type == "outgoing" and not _FOOD.isdisjoint(taken.tokens):
-            return "groceries" if taken.holder_type == "consumer" else verdict.to_business("groceries")
+        counter = _counter(known, taken.tokens) if taken.entry_type == "outgoing" else None
+        if counter is not None:
+            return counter if taken.holder_type == "consumer" else verdict.to_business(counter)
         return verdict.by_merchant(party.merchant, taken.entry_type, taken.holder_type, taken.every_token)
     if rule is not None and weak:
         return verdict.by_rule(rule, taken.holder_type)
@@ -71,6 +70,13 @@ def category(taken: Line, party: Party) -> str:
         return codes.category(party.code, party.trade.category if party.trade else "", taken.holder_type)
     earned = taken.entry_type == "incoming" and taken.holder_type == "business" and party.merchant is None
     return "sales revenue" if earned and party.company is not None else NOT_ENOUGH
+
+
+def _counter(category: str, line: list[str]) -> str | None:
+    """What was bought where more than one kind of thing is sold: petrol at a grocer's, food at a department store."""
+    if category in _SELLS_FUEL and not _FUEL.isdisjoint(line):
+        return "fuel"
+    return "groceries" if category in _SELLS_FOOD and not _FOOD.isdisjoint(line) else None
 
 
 def _decides(rule: Rule, party: Party) -> bool:

@@ -15,7 +15,6 @@ from pipeline.sandbox.engine.boilerplate import strip_boilerplate
 from pipeline.sandbox.engine.entities import Company
 from pipeline.sandbox.engine.text import canonical, normalise, tokens
 
-
 _REMOTE = re.compile(r"(?:\d{3}[-. ]?\d{3}[-. ]?\d{4}|\.(?:COM|NET|ORG|IO|CO|TV)(?:/\S*)?) [A-Z]{2}$")
 """Where a telephone or a website stands for the town, the state is that of an office, and nothing happened there."""
 

@@ -20,7 +20,7 @@ from pipeline.sandbox.engine.text import canonical, normalise, tokens
 from pipeline.sandbox.wordlist import word_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 SHORTEST_SQUEEZED = 7
 """Letters that a name needs to be found without its spaces."""
@@ -67,6 +67,12 @@ class Index(NamedTuple):
 def by_website(website: str) -> Merchant | None:
     """The merchant of a website, or None."""
     return index().by_site.get(website)
+
+
+def companies() -> Iterator[Company]:
+    """Every company with a website, once for each of its websites."""
+    for site, merchant in index().by_site.items():
+        yield merchant.company._replace(website=site)
 
 
 def by_name(name: str) -> Merchant | None:
