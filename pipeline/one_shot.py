@@ -27,7 +27,7 @@ from pipeline.jobs import categories_job, recurrence_job
 from pipeline.ledger import batches, circuit, recurrence, sending
 from pipeline.ledger.states import OPEN_STATES, State
 from pipeline.process import this_process
-from pipeline.refresh_sensor import refreshes_due
+from pipeline.refresh_sensor import due_for_unknown, refreshes_due
 from pipeline.resources import EnrichResource
 from pipeline.runs import CONCERNS_ALL, FAILED_FILES, PROCESS_TAG, SESSION_TAG, reap_dead_runs
 from pipeline.sensors import completions, publications, submissions
@@ -101,6 +101,8 @@ class OneShot:
                     time.sleep(_TURN_SECONDS)
                 self._refresh(ws, on_turn)
             finally:
+                self._publish(ws)
+            if self.outcome.stopped_by is None and due_for_unknown(ws) and self._run(categories_job.name):
                 self._publish(ws)
             on_turn(ws)
             self._look_for_late(ws)

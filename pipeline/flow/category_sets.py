@@ -14,6 +14,7 @@ import msgspec
 from pipeline.api.categories import CategorySet, decode_set
 from pipeline.api.client import ApiClient
 from pipeline.api.errors import BadAnswer, Invalid, NotFound
+from pipeline.flow.health import unknown_categories
 from pipeline.flow.workspace import Workspace
 from pipeline.lake import archive
 from pipeline.ledger import category_sets, manifest
@@ -42,6 +43,16 @@ def fetch_category_sets(ws: Workspace, client: ApiClient, names: Sequence[str] |
             report.changed.append(name)
         report.fetched[name] = found.size
     return report
+
+
+def outgrown(ws: Workspace) -> list[str]:
+    """Sets that have not been fetched since a result, as published, named a category that none of their lists has.
+
+    A set may change during a day. One that was fetched since and still lacks it is none of these: asking again would
+    not help.
+    """
+    unknown = {row.category_set for row in unknown_categories(ws.home)}
+    return [name for name in category_sets.older_than_results(ws.ledger) if name in unknown]
 
 
 def content_id(name: str, raw: bytes | msgspec.Raw) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from pipeline.ledger import holders, kept_answers, schema
 from pipeline.ledger.db import Ledger
@@ -28,6 +28,13 @@ def missing_on(ledger: Ledger, day: date) -> list[str]:
     """Sets in use that were not fetched on this day."""
     there = {row.category_set for row in ledger.rows(select(_d.c.category_set).where(_d.c.day == day))}
     return [name for name in in_use(ledger) if name not in there]
+
+
+def older_than_results(ledger: Ledger) -> list[str]:
+    """Sets whose latest fetch was before the latest results were landed."""
+    latest = select(func.max(schema.batches.c.landed_at)).scalar_subquery()
+    query = select(_d.c.category_set).group_by(_d.c.category_set).having(func.max(_d.c.fetched_at) < latest)
+    return [row.category_set for row in ledger.rows(query)]
 
 
 def path_of(conn: Connection, content_id: str) -> str | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 
 import dagster as dg
 import httpx
+import sqlalchemy as sa
 
 from pipeline.definitions import build_defs
 from pipeline.flow.publishing import publish_warehouse
 from pipeline.jobs import recurrence_schedule
 from pipeline.lake.warehouse import query
-from pipeline.ledger import recurrence
+from pipeline.ledger import recurrence, schema
 from pipeline.one_shot import OneShot
 from pipeline.refresh_sensor import refreshes
 
@@ -141,6 +143,38 @@ def test_checks_warn_of_holders_that_fail_and_of_categories_nobody_knows(project
     assert checks(project.run("health"))["categories_known"] == (
         True, {"unknown": 0, "transactions": 0, "categories": "none"},
     )  # fmt: skip
+
+
+def test_a_set_that_grows_during_a_day_is_fetched_again(project_for, bank_file):
+    project, cursors = project_for(), {}
+    land(project, bank_file(10))
+    # As it was this morning: without most of what it will have.
+    misbehave(
+        project, {"call": "GET /v3/categories/{id}", "nth": [1], "do": "set", "path": "outgoing", "value": ["nothing"]}
+    )
+    assert project.run("categories").success
+    misbehave(project)
+    with project.ws.ledger.write() as conn:
+        hours_ago = project.ws.ledger.now() - dt.timedelta(hours=2)
+        conn.execute(sa.update(schema.category_days).values(fetched_at=hours_ago))
+    assert ask(project, cursors) == ["recurrence"]  # nothing of it is published yet
+    publish_warehouse(project.ws)
+    assert ask(project, cursors) == ["categories"]
+    assert ask(project, cursors) == []  # just asked for
+    project.run("categories")
+    publish_warehouse(project.ws)
+    assert query(project.ws.home, "SELECT * FROM unknown_categories").rows == []
+    assert ask(project, {}) == ["recurrence"]
+
+
+def test_a_category_that_its_set_does_not_have_even_then_is_not_asked_for_for_ever(project_for, bank_file):
+    project = project_for()
+    land(project, bank_file(10))
+    misbehave(project, {"call": "GET /v3/categories/{id}", "do": "set", "path": "outgoing", "value": ["nothing"]})
+    assert project.run("categories").success
+    publish_warehouse(project.ws)
+    assert query(project.ws.home, "SELECT count(*) > 0 FROM unknown_categories").rows == [(True,)]
+    assert ask(project, {}) == ["recurrence"]
 
 
 def test_a_set_that_cannot_be_had_fails_the_run_after_the_others(project_for, bank_file):
