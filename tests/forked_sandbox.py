@@ -10,15 +10,18 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import IO
 
 from pipeline.sandbox import process
 from pipeline.sandbox.__main__ import main
 from pipeline.sandbox.config import SandboxConfig
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["sandbox_preloaded"])
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["sandbox_preloaded", "programs_preloaded"])
+_HERE = str(Path(__file__).parent)
 
 
 class Child:
@@ -26,11 +29,12 @@ class Child:
 
     def __init__(self, config: SandboxConfig, errors: IO[bytes]) -> None:
         arguments = [each for each in config.to_args() if not each.startswith("--exit-with-parent")]  # it is forked
-        theirs_in, self.stdin = _context.Pipe(duplex=False)
-        self.stdout, theirs_out = _context.Pipe(duplex=False)
+        theirs_in, self.stdin = context.Pipe(duplex=False)
+        self.stdout, theirs_out = context.Pipe(duplex=False)
         theirs_err = Connection(os.dup(errors.fileno()), readable=False)
         theirs = (theirs_in, theirs_out, theirs_err)
-        self._process = _context.Process(target=_serve, args=(arguments, *theirs), daemon=True)
+        ensure_server()
+        self._process = context.Process(target=_serve, args=(arguments, *theirs), daemon=True)
         self._process.start()
         self.pid = self._process.pid
         for end in theirs:
@@ -50,7 +54,24 @@ class Child:
         return code
 
 
+def ensure_server() -> None:
+    """Start the fork server, if it does not run.
+
+    It imports what is preloaded from its own path, which is not this process's, and says nothing when it cannot.
+    """
+    given = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = f"{_HERE}{os.pathsep}{given}" if given else _HERE
+    try:
+        forkserver.ensure_running()
+    finally:
+        if given is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = given
+
+
 def _serve(arguments: list[str], *standard: Connection) -> None:
+    assert "sandbox_preloaded" in sys.modules, "the fork server has not imported what it should have"
     os.setsid()
     for number, end in enumerate(standard):
         os.dup2(end.fileno(), number)

@@ -6,14 +6,13 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 
 import pytest
+from forked_programs import run_code
 from sqlalchemy import select
 from typer.testing import CliRunner
 
@@ -367,10 +366,8 @@ settings = Settings(data_dir={home!r}, base_url={url!r}, _env_file=None)
 def killed_at(point, code):
     """Run code in a process of its own that is killed at a point; whether it was."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ENRICH_")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**environment, "ENRICH_CRASH_AT": point}, capture_output=True, check=False
-    )
-    assert done.returncode in {0, -signal.SIGKILL}, done.stderr.decode()
+    done = run_code(code, env={**environment, "ENRICH_CRASH_AT": point})
+    assert done.returncode in {0, -signal.SIGKILL}, done.stderr
     return done.returncode == -signal.SIGKILL
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from datetime import timedelta
 from decimal import Decimal
 
 import httpx
 import pytest
+from forked_programs import run_code
 from sqlalchemy import select
 
 from pipeline.api.errors import Forbidden, Unavailable
@@ -305,13 +304,7 @@ resource = EnrichResource(Settings(data_dir=sys.argv[1], base_url=sys.argv[2], t
 with resource.workspace() as ws, resource.client(ws) as client:
     refresh(ws, client)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(ws.home), ws.settings.url],
-        env={**os.environ, "ENRICH_CRASH_AT": where},
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
+    done = run_code(code, str(ws.home), ws.settings.url, env={**os.environ, "ENRICH_CRASH_AT": where})
     assert done.returncode == -9, done.stderr
     ws.ledger.clock = lambda: utc_now() + timedelta(seconds=recurrence.CLAIM_SECONDS + 1)
     again = refresh(ws, steps.client)

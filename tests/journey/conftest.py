@@ -3,14 +3,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked_programs import run
 
 ROOT = Path(__file__).parent.parent.parent
-ENRICH = Path(sys.executable).with_name("enrich")
 
 
 class Folder:
@@ -24,15 +22,7 @@ class Folder:
         self.environment = {**kept, "COLUMNS": "200"}
 
     def enrich(self, *args, code=0, timeout=120, **environment):
-        done = subprocess.run(
-            [str(ENRICH), *map(str, args)],
-            cwd=self.path,
-            env={**self.environment, **environment},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        done = run(list(map(str, args)), cwd=self.path, env={**self.environment, **environment}, timeout=timeout)
         assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 
+import forked_programs
 import pytest
-from receivers import ROOT, TOKEN
+from receivers import TOKEN
 from scripted_server import Reply
 
 HOOK = {
@@ -24,11 +23,7 @@ def enrich(tmp_path, server):
     def run(*args, code=0, **environment):
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ENRICH_", "DAGSTER_"))}
         given = {"ENRICH_BASE_URL": server.url, "ENRICH_WEBHOOK_TOKEN": TOKEN, "COLUMNS": "200"} | environment
-        done = subprocess.run(
-            [sys.executable, "-c", "from pipeline.cli import app; app()", "webhooks", *args],
-            cwd=tmp_path, env=kept | {"PYTHONPATH": str(ROOT)} | given, capture_output=True, text=True, check=False,
-            timeout=120,
-        )  # fmt: skip
+        done = forked_programs.run(["webhooks", *args], cwd=tmp_path, env=kept | given, timeout=120)
         assert done.returncode == code, done.stdout + done.stderr
         assert TOKEN not in done.stdout + done.stderr
         return done.stdout + done.stderr
