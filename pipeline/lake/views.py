@@ -133,7 +133,11 @@ SUBSCRIPTIONS = Table(
         Column("payments", "BIGINT", "Payments so far"),
         Column("average_amount", "DECIMAL(18,4)", "Mean of their amounts"),
         Column("last_amount", "DECIMAL(18,4)", "Amount of the newest; differs from the mean after a change of price"),
-        Column("monthly_cost", "DECIMAL(18,2)", "average_amount by the month: a yearly payment counts a twelfth"),
+        Column(
+            "monthly_cost",
+            "DECIMAL(18,2)",
+            "By the month: the last amount if it came twice, else the average; a yearly payment counts a twelfth",
+        ),
         Column("first_date", "DATE", "Date of the oldest payment"),
         Column("last_date", "DATE", "Date of the newest payment"),
         Column("next_expected", "DATE", "last_date and one period; NULL when it has lapsed"),

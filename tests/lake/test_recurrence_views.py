@@ -67,6 +67,21 @@ def test_what_a_period_costs_a_month_and_when_it_is_next(
 
 
 @pytest.mark.parametrize(
+    ("amounts", "cost"),
+    [
+        ([9, 9, 12, 12], "12"),  # the price has gone up
+        ([30, 41, 37], "11"),  # never twice the same: the average that the API gives
+        ([12, 12, 9], "11"),
+    ],
+)
+def test_a_price_that_has_changed_costs_what_it_is_now(lake: Lake, amounts: list[int], cost: str) -> None:
+    _land(lake, *({"date": date(2026, 1 + n, 15), "amount": amount} for n, amount in enumerate(amounts)))
+    monthly = {"periodicity": "monthly", "periodicity_in_days": 30, "end_date": date(2026, len(amounts), 15)}
+    _group(lake, [f"t{n}" for n in range(len(amounts))], average_amount=11, **monthly)
+    assert _ask(lake, "SELECT monthly_cost FROM subscriptions") == [(Decimal(cost),)]
+
+
+@pytest.mark.parametrize(
     ("last", "status"),
     [
         (date(2026, 5, 30), "active"),  # due on the day of the newest transaction

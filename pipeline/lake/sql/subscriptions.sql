@@ -10,7 +10,8 @@ money AS (
         g.position,
         any_value(t.entry_type) AS entry_type,
         CASE WHEN count(DISTINCT t.currency) = 1 THEN any_value(t.currency) END AS currency,
-        arg_max(t.amount, (t.date, t.transaction_id)) AS last_amount
+        arg_max(t.amount, (t.date, t.transaction_id)) AS last_amount,
+        list(t.amount ORDER BY t.date DESC, t.transaction_id DESC)[:2] AS last_two
     FROM groups AS g
     JOIN main.transactions AS t ON t.transaction_id = g.transaction_id
     GROUP BY g.account_holder_id, g.position
@@ -25,6 +26,8 @@ going AS (
         g.*,
         m.currency,
         m.last_amount,
+        -- Twice the same is a price, whatever it was before; what varies, as for electricity, is worth its mean.
+        CASE WHEN m.last_two[1] = m.last_two[2] THEN m.last_amount ELSE g.average_amount END AS amount_now,
         s.as_of,
         CASE replace(g.periodicity, '_', '-')
             WHEN 'daily' THEN 365.25 / 12
@@ -70,7 +73,7 @@ SELECT
     transactions AS payments,
     average_amount,
     last_amount,
-    TRY_CAST(CAST(average_amount AS DOUBLE) * per_month AS DECIMAL(18, 2)) AS monthly_cost,
+    TRY_CAST(CAST(amount_now AS DOUBLE) * per_month AS DECIMAL(18, 2)) AS monthly_cost,
     start_date AS first_date,
     end_date AS last_date,
     CASE WHEN NOT lapsed THEN expected END AS next_expected,
