@@ -42,13 +42,13 @@ class Sample:
     @cached_property
     def dates(self) -> list[str]:
         """Columns that look like dates."""
-        return [name for name, values in self.columns.items() if _share(values, is_date) > _MOST]
+        return [name for name, values in self.columns.items() if _mostly(values, is_date)]
 
     @cached_property
     def amounts(self) -> list[str]:
         """Columns that look like amounts, dates excepted."""
         others = [name for name in self.columns if name not in self.dates]
-        return [name for name in others if _share(self.columns[name], is_amount) > _MOST]
+        return [name for name in others if _mostly(self.columns[name], is_amount)]
 
 
 def take_sample(data: bytes, form: str, name: str) -> Sample:
@@ -91,6 +91,8 @@ def _is_header(row: list[str]) -> bool:
     return bool(cells) and not any(is_date(cell) or is_amount(cell) for cell in cells)
 
 
-def _share(values: list[str], test: Callable[[str], bool]) -> float:
+def _mostly(values: list[str], test: Callable[[str], bool]) -> bool:
+    """Whether the values are of a kind; one that is not may be wrong, in a file of few rows as well."""
     distinct = list(dict.fromkeys(values))[:50]
-    return sum(1 for value in distinct if test(value)) / len(distinct) if distinct else 0.0
+    good = sum(1 for value in distinct if test(value))
+    return good > _MOST * len(distinct) or (good > 1 and good == len(distinct) - 1)

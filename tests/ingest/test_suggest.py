@@ -124,3 +124,14 @@ def test_names_and_remarks_are_joined_and_a_column_of_directions_is_one(tmp_path
         ("ACME GmbH Lohn", Decimal(2000), "incoming"),
     ]
     assert "REWE" not in text
+
+
+@pytest.mark.parametrize("wrong", ["31.02.2025;-6,00", "07.02.2025;sechs"])
+def test_one_wrong_value_hides_no_column_of_a_small_file(tmp_path: Path, now: datetime, wrong: str) -> None:
+    path = tmp_path / "f.csv"
+    day, amount = wrong.split(";")
+    path.write_text(f"Tag;Wer;Betrag;Währung\n03.02.2025;A;-5,00;EUR\n{day};B;{amount};EUR\n06.02.2025;C;-7,50;EUR\n")
+    mapping = Mapping.parse(suggest_mapping(path))
+    assert (mapping.date.column, mapping.amount.column) == ("Tag", "Betrag")
+    result = read_file(path, mapping, now=now)
+    assert (result.accepted.height, result.rejected.height) == (2, 1)
