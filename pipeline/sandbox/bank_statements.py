@@ -77,7 +77,11 @@ _COLUMNS = ", ".join(_Statement._fields)
 
 
 def create(call: Call) -> Response:
-    """POST /v3/bank_statements: a form with the PDF as `file`; what cannot be read ends in error."""
+    """POST /v3/bank_statements: a form with the PDF as `file`; what cannot be read ends in error.
+
+    The currency is what is printed, or else that of the bank's country. Where neither tells it, USD is taken, and
+    `verify` shows none; but a statement that writes the day first is refused.
+    """
     given = read_upload(call.content_type, call.body)
     if len(given.content) > call.config.max_statement_bytes:
         raise ApiError(413, "The file is too large")
