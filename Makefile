@@ -30,8 +30,8 @@ demo: $(READY)  ## Run the shipped sample through to tables in DuckDB; no key ne
 dev: $(READY)  ## Open the Dagster UI with daemon, sensors and the sandbox
 	@$(BIN)/enrich dev
 
-test: $(READY)  ## Pass all tests, on three processes: they wait as much as they work
-	@$(BIN)/python -m pytest -n 3 --dist loadscope
+test: $(READY)  ## Pass all tests, on four processes: they wait as much as they work
+	@$(BIN)/python -m pytest -n 4 --dist loadscope
 
 test-postgres: $(READY)  ## Pass the tests of ledger and steps with the ledger on a PostgreSQL server
 	@ENRICH_TEST_LEDGER=postgresql $(BIN)/python -m pytest -n 3 --dist loadscope tests/ledger tests/protocol tests/flow tests/journey/test_postgres.py

@@ -58,7 +58,11 @@ def start_beside(place: Place, *files):
 
 @pytest.mark.parametrize(
     "point",
-    [pytest.param("submit.after_reserve", marks=pytest.mark.whole), "submit.after_release", "submit.after_answer"],
+    [
+        pytest.param("submit.after_reserve", marks=pytest.mark.whole),
+        pytest.param("submit.after_release", marks=pytest.mark.whole),
+        "submit.after_answer",
+    ],
 )
 def test_a_paused_sender_goes_on(place, undisturbed, point):
     file = place.write("bank.csv", 0, 60, bad=2)

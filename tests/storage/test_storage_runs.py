@@ -48,6 +48,7 @@ def all_at_once(act, items):
         return list(pool.map(act, items))
 
 
+@pytest.mark.whole
 def test_the_disk_is_full(disks, stopped_for):
     runs = {}
     for name in POINTS:
