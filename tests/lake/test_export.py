@@ -233,6 +233,7 @@ def test_ctrl_c_ends_it_and_leaves_nothing(full: Lake, out: Path) -> None:
 import os, signal, sys, threading, time
 from pathlib import Path
 from pipeline.lake.export import export
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, where the tests were started in the background
 interrupted = threading.Event()
 def press():  # again, as a person would: what is raised in a finalizer is printed by Python and ignored
     time.sleep(float(sys.argv[3]))
