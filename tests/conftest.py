@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from forked_sandbox import fork_sandboxes
+from migrations_cached import cache_migrations
 from postgres_server import PostgresServer, find_binaries
 
 from pipeline.api.client import ApiClient
@@ -33,6 +34,7 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > _ROOMY:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 fork_sandboxes()
+cache_migrations()
 
 ON_POSTGRES = os.environ.get("ENRICH_TEST_LEDGER") == "postgresql"
 """Ledgers of the tests are on a PostgreSQL server (make test-postgres)."""

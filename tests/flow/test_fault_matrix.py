@@ -280,7 +280,9 @@ MIXED = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=pytest.mark.whole if seed >= 4 else ()) for seed in range(8)]
+)
 def test_mixtures(steps_with, reliability, seed):
     chance = random.Random(seed)
     rules = tuple(chance.sample(MIXED, 6))

@@ -108,6 +108,7 @@ def test_is_needed(weak):
     assert found.trace[0] in {"process 1: reserves A", "process 1: reserves B"}
 
 
+@pytest.mark.whole
 def test_with_the_rule_the_same_world_is_safe():
     """Where the world is within the promise; or the weakenings would show nothing."""
     safe = {weak.world for weak in WEAKENINGS.values() if weak.world.late + weak.world.lag <= Rules().grace}
