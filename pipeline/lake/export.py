@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,7 +27,7 @@ from pipeline.lake.publish import STORAGE_VERSION
 from pipeline.lake.snapshot import identifier, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Format = Literal["duckdb", "parquet", "csv"]
 
@@ -40,6 +40,9 @@ ENDINGS = (".duckdb", ".ddb", ".db")
 _ORDER = {table.name: place for place, table in enumerate(views.PUBLISHED)}
 _FORMULA = "^[=+\\-@\\t\\r\\n\\x{FF0B}\\x{FF0D}\\x{FF1D}\\x{FF20}]"
 """How a cell begins that a spreadsheet runs as a formula (OWASP, CSV injection), full-width forms included."""
+
+_ABANDONED = 86_400
+"""Seconds after which a half-written copy is that of an export that was killed."""
 
 _INTERRUPTED = "Query interrupted"
 """What DuckDB makes of Ctrl-C while a statement runs."""
@@ -84,6 +87,8 @@ def export(home: Path, to: Path, *, format: Format, force: bool = False) -> Expo
     if version is None:
         raise ConfigError(f"no warehouse has been published in {home} yet", hint="`enrich run` publishes at its end.")
     final = _place(home, to, format, force=force)
+    with storage_errors("write", final):
+        _remove(final, lambda name, age: name.startswith(f".{final.name}-") and TEMPORARY in name and age > _ABANDONED)
     temporary = final.with_name(f".{final.name}-{unique()}{TEMPORARY}")
     try:
         with storage_errors("write", final), _reading(version, temporary) as connection:
@@ -95,9 +100,16 @@ def export(home: Path, to: Path, *, format: Format, force: bool = False) -> Expo
                 fsync(path)
             _put(temporary, final, force=force)
     finally:
-        for leftover in final.parent.glob(f"{temporary.name}*"):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        _remove(final, lambda name, _: name.startswith(temporary.name))
     return Export(final, format, version.revision, rows, size, time.monotonic() - started)
+
+
+def _remove(final: Path, chosen: Callable[[str, float], bool]) -> None:
+    """Remove what stands beside the copy and is chosen by its name and the seconds since it was written."""
+    for path in list(final.parent.iterdir()):
+        with suppress(FileNotFoundError, PermissionError):  # another export removes it as well, or another person's
+            if chosen(path.name, time.time() - path.lstat().st_mtime):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _place(home: Path, to: Path, format: Format, *, force: bool) -> Path:  # noqa: A002 - as above

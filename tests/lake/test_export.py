@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -251,6 +252,21 @@ except KeyboardInterrupt:
     for seconds in (0.3, 0.37, 0.44, 0.51):
         assert finish(child(code, full.home, out / "copy.duckdb", seconds)) == "interrupted\n"
         assert {path.name for path in out.iterdir()} <= {"copy.duckdb"}
+
+
+def test_what_a_killed_export_left_goes_with_the_next_one_to_the_same_place(full: Lake, out: Path) -> None:
+    _published(full)
+    left = [out / f".copy[1].duckdb-{'a' * 16}.tmp{end}" for end in ("", ".wal")]
+    (out / f".copy[1].duckdb-{'c' * 16}.tmp.spill").mkdir()
+    others = [out / ".copy[1].duckdb-notes", out / f".other.duckdb-{'a' * 16}.tmp"]
+    young = out / f".copy[1].duckdb-{'b' * 16}.tmp"
+    for path in (*left, *others, young):
+        path.write_bytes(b"x")
+    for path in out.iterdir():
+        os.utime(path, (0, 0))
+    os.utime(young)  # another export, under way
+    export(full.home, out / "copy[1].duckdb", format="duckdb")
+    assert set(out.iterdir()) == {out / "copy[1].duckdb", *others, young}
 
 
 @pytest.mark.parametrize("name", ["tables.csv", "tables.parquet"])
