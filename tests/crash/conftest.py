@@ -17,7 +17,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cases import UNDISTURBED
 from end_state import check_all, tables_of
+from forked_places import fork_programs
 from places import Place, removed_if_good
+
+fork_programs()
 
 _MEMORY = Path("/dev/shm")
 _ROOMY = 2_000_000_000

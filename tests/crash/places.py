@@ -11,10 +11,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Protocol
 
 from pipeline.settings import Settings
 
@@ -35,6 +36,29 @@ HEADER = "id,date,description,amount,entry_type,currency,country,account_holder_
 _TEXTS = ("SQ *BLUE BOTTLE COFFEE", "NETFLIX.COM 866-579-7172", "ACME PAYROLL", "TESCO STORES 2291 LONDON")
 
 
+class Child(Protocol):
+    """What of a `subprocess.Popen` is used here."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+
+
+def launch(command: Sequence[str], folder: Path, environment: Mapping[str, str], out: IO[bytes]) -> Child:
+    """Start a program as users do. What tests have instead is in `forked_places`."""
+    return subprocess.Popen(
+        [str(BIN / command[0]), *command[1:]],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """A process that ended: its code (-9 after SIGKILL) and everything that it wrote."""
@@ -48,7 +72,7 @@ class Place:
     """A folder with a copy of dagster.yaml, so that the project's own instance is never touched, and `data` in it."""
 
     folder: Path
-    _children: list[tuple[subprocess.Popen[bytes], Path]] = field(default_factory=list)
+    _children: list[tuple[Child, Path]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -72,29 +96,21 @@ class Place:
         path.write_text(HEADER + "".join(lines))
         return path
 
-    def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, *command: str, **environment: str) -> Child:
         """Start a program of the virtual environment here, with no setting but these in its environment."""
         log = self.folder / f"output-{len(self._children)}.txt"
         clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
         with log.open("wb") as out:
-            child = subprocess.Popen(
-                [str(BIN / command[0]), *command[1:]],
-                cwd=self.folder,
-                env=clean | environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            child = launch(command, self.folder, clean | environment, out)
         self._children.append((child, log))
         return child
 
-    def start_run(self, *files: Path, **environment: str) -> subprocess.Popen[bytes]:
+    def start_run(self, *files: Path, **environment: str) -> Child:
         """`enrich run` over these files."""
         options = ("--batch-size", str(BATCH), "--time-scale", str(TIME_SCALE), "--data-dir", "data")
         return self.start("enrich", "run", *(path.name for path in files), *options, **environment)
 
-    def wait(self, child: subprocess.Popen[bytes], seconds: float = 120) -> Finished:
+    def wait(self, child: Child, seconds: float = 120) -> Finished:
         """Wait for a child's end; one that takes longer is killed, and fails the test with what it wrote."""
         try:
             code = child.wait(seconds)
@@ -107,7 +123,7 @@ class Place:
         """`enrich run` over these files, to its end."""
         return self.wait(self.start_run(*files, **environment))
 
-    def output(self, child: subprocess.Popen[bytes]) -> str:
+    def output(self, child: Child) -> str:
         """The end of what a child has written so far."""
         (log,) = (log for one, log in self._children if one is child)
         return log.read_text(errors="replace")[-6000:]
@@ -140,7 +156,7 @@ def _working_in(folder: Path) -> list[int]:
     return found
 
 
-def kill(child: subprocess.Popen[bytes]) -> None:
+def kill(child: Child) -> None:
     """SIGKILL to a child and its process group; one that is stopped dies as well."""
     if child.poll() is None:
         os.killpg(child.pid, signal.SIGKILL)

@@ -18,10 +18,13 @@ import pytest
 # Under importmode=importlib a folder of tests is no package; these helpers are those of the crash tests.
 sys.path.insert(0, str(Path(__file__).parent.parent / "crash"))
 
+from forked_places import fork_programs
 from places import BATCH, TIME_SCALE, Place, removed_if_good, wait_until
 
 from pipeline.sandbox.config import SandboxConfig
 from pipeline.sandbox.process import SandboxProcess
+
+fork_programs()
 
 SIZE = 32 << 20
 
