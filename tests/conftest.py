@@ -51,6 +51,21 @@ def _own_environment(monkeypatch):
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def _own_state_storage():
+    """Dagster keeps the state storage of the instance opened last, and gives it up in the order of garbage collection.
+
+    The one of a removed folder was left once, and every later job of the process failed.
+    """
+    if "dagster" not in sys.modules:
+        yield
+        return
+    from dagster._core.storage.defs_state.base import set_defs_state_storage  # noqa: PLC0415 - only where it is used
+
+    with set_defs_state_storage(None):
+        yield
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport():
     """With ENRICH_NO_SKIPS (make verify) a skipped test is a failed one."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SCALE = 200
+SCALE = 25
 COUNT = 250
 KEY = "a-key"
 
