@@ -1,4 +1,4 @@
-"""PDFs of bank statements, and some that are none."""
+"""PDFs of bank statements, some that are none, and what was read off one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import getSampleStyleSheet
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+
+from pipeline.sandbox.statements.shapes import StatementAccount
 
 Rows = Sequence[Sequence[str]]
 
@@ -83,3 +85,11 @@ def with_password() -> bytes:
     canvas.showPage()
     canvas.save()
     return made.getvalue()
+
+
+def told(account: StatementAccount) -> list[tuple[str, str, float]]:
+    """Its transactions as a person would read them out: day, text, and amount with the sign of its direction."""
+    return [
+        (str(one.date), one.description, one.amount if one.entry_type == "incoming" else -one.amount)
+        for one in account.transactions
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from statement_pdfs import statement, typed
+from statement_pdfs import statement, told, typed
 
 from pipeline.sandbox.statements.child import extract
 from pipeline.sandbox.statements.shapes import Extracted, Refused
@@ -15,14 +15,6 @@ def read(pdf: bytes):
     assert isinstance(found, Extracted), found
     (account,) = found.results.accounts
     return account
-
-
-def told(account):
-    """Its transactions as a person would read them out."""
-    return [
-        (str(one.date), one.description, one.amount if one.entry_type == "incoming" else -one.amount)
-        for one in account.transactions
-    ]
 
 
 def test_a_head_of_two_lines_and_dates_without_a_year():

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 from statement_looks import Look
-from statement_pdfs import british, drawing, statement, typed, with_password
+from statement_pdfs import british, drawing, statement, told, typed, with_password
 
 from pipeline.sandbox.statements.child import extract
 from pipeline.sandbox.statements.dates import Calendar, Written, leading, period
@@ -21,14 +21,6 @@ def accounts(pdf: bytes):
     found = extract(pdf, most_pages=20, seconds=20)
     assert isinstance(found, Extracted), found
     return found.results.accounts
-
-
-def told(account):
-    """Its transactions as a person would read them out."""
-    return [
-        (str(one.date), one.description, one.amount if one.entry_type == "incoming" else -one.amount)
-        for one in account.transactions
-    ]
 
 
 def refused(pdf: bytes, **limits) -> str:
