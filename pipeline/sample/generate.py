@@ -78,6 +78,8 @@ class Holder:
     currency: str
     monthly: tuple[tuple[str, float, int], ...]
     """Bills: text, amount and day of the month, alike every month."""
+    staff: tuple[str, ...]
+    """Whom a business pays, every month."""
 
 
 class Generator:
@@ -120,8 +122,15 @@ class Generator:
             pay=self._between(*words["salary"]),
             employer=self._pick(words["employers"]),
             currency=words["currency"],
+            staff=tuple(words["people"][(number + at) % len(words["people"])] for at in range(2)),
             monthly=tuple(
-                (text, self._between(low, high), 2 + int(self._random() * 26)) for text, low, high in self._some(bills)
+                # Tax is paid to one council, not to another one each month.
+                (
+                    text.replace("{c}", words["towns"][number % len(words["towns"])]),
+                    self._between(low, high),
+                    2 + int(self._random() * 26),
+                )
+                for text, low, high in self._some(bills)
             ),
         )
 
@@ -130,8 +139,9 @@ class Generator:
         for text, amount, day in holder.monthly:
             self._add(holder, text, amount, amount, "outgoing", date(year, month, day))
         if holder.type == "business":
-            for _ in range(2):
-                self._add(holder, *_items("business", "payroll")[0], "outgoing", date(year, month, 25))
+            text, low, high = _items("business", "payroll")[0]
+            for person in holder.staff:
+                self._add(holder, text.replace("{p}", person), low, high, "outgoing", date(year, month, 25))
             return
         self._add(holder, _items(holder.code, "rent")[0][0], holder.rent, holder.rent, "outgoing", date(year, month, 1))
         text = _words()[holder.code]["salary_text"].replace("{e}", holder.employer)
