@@ -27,7 +27,7 @@ from pipeline.lake.publish import STORAGE_VERSION
 from pipeline.lake.snapshot import identifier, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 Format = Literal["duckdb", "parquet", "csv"]
 
@@ -88,7 +88,7 @@ def export(home: Path, to: Path, *, format: Format, force: bool = False) -> Expo
         raise ConfigError(f"no warehouse has been published in {home} yet", hint="`enrich run` publishes at its end.")
     final = _place(home, to, format, force=force)
     with storage_errors("write", final):
-        _remove(final, lambda name, age: name.startswith(f".{final.name}-") and TEMPORARY in name and age > _ABANDONED)
+        _remove(final, f".{final.name}-", older=_ABANDONED)
     temporary = final.with_name(f".{final.name}-{unique()}{TEMPORARY}")
     try:
         with storage_errors("write", final), _reading(version, temporary) as connection:
@@ -100,15 +100,17 @@ def export(home: Path, to: Path, *, format: Format, force: bool = False) -> Expo
                 fsync(path)
             _put(temporary, final, force=force)
     finally:
-        _remove(final, lambda name, _: name.startswith(temporary.name))
+        _remove(final, temporary.name)
     return Export(final, format, version.revision, rows, size, time.monotonic() - started)
 
 
-def _remove(final: Path, chosen: Callable[[str, float], bool]) -> None:
-    """Remove what stands beside the copy and is chosen by its name and the seconds since it was written."""
+def _remove(final: Path, beginning: str, *, older: float | None = None) -> None:
+    """Remove half-written copies beside the place whose names begin so, and that are older than these seconds."""
     for path in list(final.parent.iterdir()):
+        if not path.name.startswith(beginning) or TEMPORARY not in path.name:
+            continue
         with suppress(FileNotFoundError, PermissionError):  # another export removes it as well, or another person's
-            if chosen(path.name, time.time() - path.lstat().st_mtime):
+            if older is None or time.time() - path.lstat().st_mtime > older:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

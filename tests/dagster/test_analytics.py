@@ -201,6 +201,21 @@ def test_one_run_of_everything_ends_with_what_recurs_and_the_categories(project_
     assert query(project.ws.home, f"{sql} recurrence_refreshed_at IS NOT NULL)").rows == [(2, 3)]
 
 
+def test_one_run_of_everything_fetches_a_set_again_that_lacks_what_its_results_name(project_for, bank_file):
+    project = project_for()
+    rule = {"call": "GET /v3/categories/{id}", "nth": [1, 2], "do": "set", "path": "outgoing", "value": ["nothing"]}
+    misbehave(project, rule)
+    assert project.run("categories").success  # this morning's
+    misbehave(project)
+    one_shot = OneShot(project.instance, project.resource)
+    assert one_shot.ingest([bank_file(20)], None)
+    one_shot.plan()
+    assert one_shot.finish(lambda _: None).troubles == []
+    found = query(project.ws.home, "SELECT count(*) FROM unknown_categories").rows
+    kept = query(project.ws.home, "SELECT count(*) FROM category_sets WHERE category = 'nothing'").rows
+    assert (found, kept) == ([(0,)], [(0,)])
+
+
 def test_a_run_of_everything_says_that_what_recurs_could_not_be_had_and_is_none_the_worse(project_for, bank_file):
     project = project_for()
     misbehave(project, {"call": CALL, "do": "status", "status": 403})

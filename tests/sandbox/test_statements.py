@@ -212,6 +212,17 @@ def test_the_order_of_day_and_month_is_the_statements():
             Calendar([written], None, american=False).date(written)
 
 
+def test_a_date_around_the_table_that_is_none_or_does_not_fit_is_passed_over():
+    row = Written(5, 1, None, certain=True)
+    none, old = Written(31, 2, 2024, certain=True), Written(3, 5, 2019, certain=True)
+    printed = Written(31, 1, 2026, certain=True)
+    calendar = Calendar([row], None, american=True, elsewhere=[none, old, printed])
+    assert calendar.date(row).isoformat() == "2026-01-05"
+    calendar = Calendar([row], None, american=True, elsewhere=[none, old])
+    with pytest.raises(UnreadableError, match="no year"):
+        calendar.date(row)
+
+
 @pytest.mark.parametrize(
     "line", ["01/05/2024 to 31/05/2024", "1 May 2024 - 31 May 2024", "2024-05-01 \u2013 2024-05-31"]
 )

@@ -32,7 +32,7 @@ def read(description: str, entry_type: str, currency: str, country: str | None, 
         taken.place = taken.place._replace(city=None, state=None)
     elif party.company is not None and party.merchant is None:
         find_trade(taken, party)
-    if not (taken.place.city and party.type == "organization" and party.company and _has_shops(party)):
+    if taken.place.store_number and not (taken.place.city and _has_shops(party)):
         taken.place = taken.place._replace(store_number=None)  # an account's digits, an invoice, a telephone
     general = category(taken, party)
     company = _with_codes(party)
@@ -48,6 +48,8 @@ def read(description: str, entry_type: str, currency: str, country: str | None, 
 
 def _has_shops(party: Party) -> bool:
     """Whether a number may be a shop's, and not an order's, a ticket's or a customer's."""
+    if party.company is None or party.type == "person":
+        return False
     if party.merchant is None:
         return True
     if "platform" in party.merchant.flags or party.merchant.category in _SENT:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -152,10 +153,11 @@ class Calendar:
 
     def _look_around(self, known: list[Written], elsewhere: Sequence[Written]) -> None:
         for one in elsewhere:
-            self._year = one.year
-            until = self._until = self.date(one)
-            if all(until - _MOST_MONTHS <= self.date(row) <= until for row in known):
-                return
+            self._year, self._until = one.year, None
+            with suppress(UnreadableError):  # a number that looks like a date, or a 29 February of another year
+                until = self._until = self.date(one)
+                if all(until - _MOST_MONTHS <= self.date(row) <= until for row in known):
+                    return
         self._year = self._until = None
 
     def date(self, written: Written) -> dt.date:
