@@ -72,20 +72,20 @@ _FIELD = re.compile(
 _MASK = re.compile(
     r"(?:CARD |CRD |NR )?[X*]{2,}(?:[- ][X*]{2,})*[- ]?\d{2,4}\b|\bCARD (?:NO\.? |ENDING (?:IN )?)?\d{4}\b"
 )
+_CARD_ENDING = re.compile(r"CARD (?<!\wCARD )(?:NO\.? |ENDING (?:IN )?)?\d{4}\b")
 _JUNK = re.compile(
-    r"\s(?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d\d/\d{4}|\d\d?:\d\d|"
+    r" (?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d\d/\d{4}|\d\d?:\d\d|"
     r"\d{1,2}[.-]\d{1,2}[.-](?:\d{2,4})?|\d{4}-\d\d-\d\d(?:T\S+)?)(?!\S)"
-    r"|\s(?=[A-Z]*\d{6})[A-Z0-9]+$"
 )
+_REFERENCE = re.compile(r"[A-Z]*\d{6}[A-Z0-9]*")
 _GOOGLE = re.compile(r"\bG\.CO/\S*")
 _BOUGHT = re.compile(
     r"PAYPAL (?:EUROPE|\(EUROPE\)|PTE)(?:.*?(?:EINKAUF BEI|ACHAT CHEZ|COMPRA EN|AANKOOP BIJ|ACQUISTO PRESSO) |"
     r" S\.? ?A\.? ?R\.? ?L\.? ET CIE\.?,? S\.? ?C\.? ?A\.?[ ,.]+(?:PP\.\S+[ ,.]+)?(?=[A-Z]{3}))(.+)$"
 )
 """What PayPal's direct debits say of the shop, in the languages of the payer."""
-_DIGIT = re.compile(r"\d")
 _SLASHED_PLACE = re.compile(r"//([A-Z ]+)/[A-Z]{2}\b.*")
-_GLUED = re.compile(r"(?<=[A-Z]{3})\d{5,}\b")
+_GLUED = re.compile(r"\d{5}(?<=[A-Z]{3}\d{5})\d*\b")
 _CARD_NUMBER = re.compile(r"(?:\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?) (?=[A-Z])")
 _TAIL = re.compile(
     r"[\s,;-](?:REF(?:ERENCE)?[ :#.]|ID[:#]|TRACE|AUTH(?: CODE)?[ :#]|CONF(?:IRMATION)?[ :#]|MANDATE[ :]|MREF|EREF|"
@@ -100,10 +100,16 @@ _TAIL = re.compile(
 )
 
 
+def _set_apart(found: re.Match[str]) -> str:
+    return " " + found[0]
+
+
 def strip_boilerplate(text: str) -> str:
     """Take off what the bank put around the name: kinds of payment, card masks, references."""
-    if "XX" in text or "**" in text or "X*" in text or "CARD" in text:
+    if "XX" in text or "**" in text or "X*" in text:
         text = _MASK.sub(" ", text).strip()
+    elif "CARD " in text:
+        text = _CARD_ENDING.sub(" ", text).strip()
     bought = _BOUGHT.match(text) if text.startswith("PAYPAL") else None
     if bought:
         return "PAYPAL *" + bought[1]
@@ -121,7 +127,9 @@ def strip_boilerplate(text: str) -> str:
         text = _GOOGLE.sub(" ", text)
     if "//" in text:
         text = _SLASHED_PLACE.sub(r" \1", text)
-    if _DIGIT.search(text):
-        text = _JUNK.sub(" ", _GLUED.sub(r" \g<0>", text)).strip()
+    text = _GLUED.sub(_set_apart, text)
+    before, space, last = text.rpartition(" ")
+    text = before + space if space and _REFERENCE.fullmatch(last) else text
+    text = _JUNK.sub(" ", text).strip()
     cut = _TAIL.search(text)
     return text[: cut.start()].strip(" ,;-") if cut and cut.start() > 0 else text.strip()

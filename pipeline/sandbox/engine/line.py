@@ -53,23 +53,26 @@ def take_apart(description: str, entry_type: str, currency: str, country: str | 
         text = text[: text.rindex(" ", 0, text.rindex(" "))]
     line, every = tokens(text), tokens(whole)
     every_key, every_starts = canonical(every)
-    key, starts = _tail(line, every, every_key, every_starts) or canonical(line)
+    key, starts = _within(line, every, every_key, every_starts) or canonical(line)
     place = places.locate(line, country, currency)
     if place.state and not place.city and _REMOTE.search(whole):
-        place = place._replace(state=None)
+        place.state = None
     homes = places.homes(place.country if place.city else country, currency)
     rule = rules.match(every, every_key, every_starts, entry_type)
     return Line(every, text, line, key, starts, place, homes, rule, via, entry_type, holder_type)
 
 
-def _tail(line: list[str], every: list[str], key: list[str], starts: list[int]) -> tuple[list[str], list[int]] | None:
-    """The canonical tokens of a line that is the end of every token, taken from theirs."""
-    gone = len(every) - len(line)
-    if gone < 0 or every[gone:] != line:
+def _within(line: list[str], every: list[str], key: list[str], starts: list[int]) -> tuple[list[str], list[int]] | None:
+    """The canonical tokens of a line that stands among every token as it is, taken from theirs."""
+    if len(line) == len(every):
+        return (key, starts) if line == every else None
+    if not line or line[0] not in every:
         return None
-    if gone == 0:
-        return key, starts
-    at = bisect_left(starts, gone)
-    if at == len(starts) or starts[at] != gone:
+    first = every.index(line[0])
+    last = first + len(line)
+    if every[first:last] != line:
         return None
-    return key[at:], [start - gone for start in starts[at:]]
+    at, end = bisect_left(starts, first), bisect_left(starts, last)
+    if starts[at : at + 1] != [first] or (last < len(every) and starts[end : end + 1] != [last]):
+        return None  # its first letter belongs to the token before, or its last one goes on
+    return key[at:end], [start - first for start in starts[at:end]]

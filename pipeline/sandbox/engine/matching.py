@@ -8,6 +8,7 @@ a wrong website is worse than none.
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from rapidfuzz import fuzz, process
@@ -53,6 +54,7 @@ _LEAST_INSIDE = 7
 _SHORT = 10
 _TRUNCATED = 7
 _FULL_FIELD = 18
+_MOST_CUT_OFF = 12
 _ALIKE = 90.0
 _WRITTEN = 8
 _FIRST = 6
@@ -71,7 +73,8 @@ class Hit(NamedTuple):
     end: int
 
 
-class _Line(NamedTuple):
+@dataclass(slots=True)
+class _Line:
     """Canonical tokens of a line, where they begin in it, how many are its name, and where it may have happened."""
 
     key: list[str]
@@ -212,6 +215,8 @@ def _by_resemblance(line: _Line, end: int) -> Hit | None:
     name = name[:stop]
     for finder in (_squeezed, _glued, _cut_off, _alike):
         found = finder(name)
+        if not found:
+            continue
         fits = [
             entry
             for entry in found
@@ -252,11 +257,12 @@ def _cut_off(name: list[str]) -> list[Entry]:
         return []
     keys = index().sorted_keys
     found: list[Entry] = []
-    for at in range(bisect_left(keys, text), min(bisect_left(keys, text) + 12, len(keys))):
-        if not keys[at].startswith(text):
+    first = bisect_left(keys, text)
+    for key in keys[first : first + _MOST_CUT_OFF]:
+        if not key.startswith(text):
             break
-        if len(keys[at]) > len(text) and (keys[at][len(text)] != " " or len(text) >= _FULL_FIELD):
-            found.extend(index().by_key[keys[at]])
+        if len(key) > len(text) and (key[len(text)] != " " or len(text) >= _FULL_FIELD):
+            found.extend(index().by_key[key])
     return found
 
 

@@ -10,6 +10,7 @@ for everywhere.
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import ahocorasick
@@ -30,7 +31,8 @@ SHORTEST_ALIKE = 8
 """Letters that a name needs to be found with one of them wrong."""
 
 
-class Merchant(NamedTuple):
+@dataclass(slots=True)
+class Merchant:
     """A row of `merchants.csv` or of `data/brands`."""
 
     company: Company
@@ -42,7 +44,8 @@ class Merchant(NamedTuple):
     written: bool = True
 
 
-class Entry(NamedTuple):
+@dataclass(slots=True)
+class Entry:
     """A name of a merchant."""
 
     merchant: Merchant
@@ -188,7 +191,7 @@ def _written(brands: dict[str, list[Merchant]]) -> Iterable[tuple[Merchant, list
         countries = frozenset((row.get("countries") or "").split())
         merchant = Merchant(company, row["category"], row["business"], frozenset(row["flags"].split()), countries)
         twin = next((brand for brand in brands.get(row["website"], ()) if _twins(merchant, brand)), None)
-        merchant = merchant._replace(sites=twin.sites) if twin else merchant
+        merchant.sites = twin.sites if twin else ()
         yield merchant, [_key(alias) for alias in row["aliases"].split("|")]
 
 

@@ -141,7 +141,7 @@ def _office(taken: Line) -> Party | None:
 def _known(taken: Line, hit: Hit) -> Party:
     if hit.end > taken.place.kept:
         # What was guessed to be a city is part of the name.
-        taken.place = taken.place._replace(city=None, state=None)
+        taken.place.city = taken.place.state = None
     if hit.platform is not None:
         taken.via.append(merchants.at_home(hit.platform, taken.homes))
     elif "platform" in hit.merchant.flags and "*" in taken.text:

@@ -7,8 +7,9 @@ Of towns with one name the largest counts, one at home thirty times as much as o
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipeline.sandbox.engine.lookup import read_packed, read_table
 from pipeline.sandbox.engine.text import has_digit, normalise, spelled, tokens
@@ -44,6 +45,7 @@ _STATES = {
 }
 _WORDS_TOO = word_set("AL CO DE HI ID IN LA MA ME OH OK OR PA MS MD ON")
 _ANYWHERE: frozenset[str] = frozenset()
+_ALONE = {country: frozenset((country,)) for country in COUNTRIES}
 _CURRENCIES = {
     currency: word_set(countries)
     for currency, countries in {
@@ -73,7 +75,8 @@ _LEAST_BEFORE_DISTRICT = 2
 _NO_GUESS = word_set("COM NET ORG BILL HELP WWW HTTP HTTPS CARD REF ID AUTH PENDING")
 
 
-class Place(NamedTuple):
+@dataclasses.dataclass(slots=True)
+class Place:
     """What was found. `kept`: how many leading tokens are not part of the place."""
 
     kept: int
@@ -88,9 +91,8 @@ def homes(country: str | None, currency: str) -> frozenset[str]:
     return _only(country) if country else _CURRENCIES.get(currency, _ANYWHERE)
 
 
-@functools.lru_cache(maxsize=300)
 def _only(country: str) -> frozenset[str]:
-    return frozenset((country,))
+    return _ALONE.get(country) or frozenset((country,))
 
 
 def locate(line: list[str], country: str | None, currency: str) -> Place:
@@ -111,7 +113,7 @@ def locate(line: list[str], country: str | None, currency: str) -> Place:
         spoken = _only(line[end])
     home = next(iter(spoken)) if len(spoken) == 1 else None
     state = None
-    if end > 1 and line[end - 1] in _STATES.get(home or "", frozenset()):
+    if end > 1 and line[end - 1] in _STATES.get(home or "", _ANYWHERE):
         state = line[end - 1]
     city, at, city_home = _city(line, end - 1 if state else end, spoken, state)
     if city_home and country in _STATES and city_home != country and end == len(line):
@@ -123,13 +125,13 @@ def locate(line: list[str], country: str | None, currency: str) -> Place:
         city, at = _guess(line, end - 1)
     found = bool(city or state)
     kept = at if found else end
-    name = tokens(city.upper()) if city else []
+    name = line[at : end - 1 if state else end] if city else []
     while name and kept > len(name) and line[kept - len(name) : kept] == name:
         kept -= len(name)  # some banks print the town twice
     # What is printed goes before what the sender says of all lines: a Londoner's card in Dublin.
     printed = home if city_home or end < len(line) else None
     known = printed or country or (home if found else None)
-    return Place(kept, city, state, known, _store_number(line[:kept]))
+    return Place(kept, city, state, known, _store_number(line[1:kept]) if city else None)
 
 
 def structured(place: Place) -> dict[str, Any] | None:
@@ -196,7 +198,7 @@ def _guess(line: list[str], end: int) -> tuple[str | None, int]:
 
 
 def _store_number(line: list[str]) -> str | None:
-    for token in line[1:]:
+    for token in line:
         if token.isdigit() and 2 <= len(token) <= 6:  # noqa: PLR2004
             return token
     return None

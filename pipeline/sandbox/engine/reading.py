@@ -29,11 +29,11 @@ def read(description: str, entry_type: str, currency: str, country: str | None, 
     taken = take_apart(description, entry_type, currency, country, holder_type)
     party = find_party(taken)
     if party.type == "person":
-        taken.place = taken.place._replace(city=None, state=None)
+        taken.place.city = taken.place.state = None
     elif party.company is not None and party.merchant is None:
         find_trade(taken, party)
-    if taken.place.store_number and not (taken.place.city and _has_shops(party)):
-        taken.place = taken.place._replace(store_number=None)  # an account's digits, an invoice, a telephone
+    if taken.place.store_number and not _has_shops(party):
+        taken.place.store_number = None  # an account's digits, an invoice, a telephone
     general = category(taken, party)
     company = _with_codes(party)
     return {

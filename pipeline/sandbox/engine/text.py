@@ -18,6 +18,7 @@ _PLAIN = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", 
                         "œ": "oe", "Œ": "OE"})  # fmt: skip
 _JOINED = frozenset({"&", "+", "AND", "UND"})
 _UMLAUT = re.compile(r"([AOU])E")
+_SPELLED_OTHERWISE = ("AE", "OE", "UE", "&", "+")
 
 _DOTTED = re.compile(r"\b(?:[A-Z]\.)+[A-Z]\b\.?")
 """S.A., N.V., W.H.SMITH."""
@@ -84,7 +85,9 @@ def canonical(line: list[str]) -> tuple[list[str], list[int]]:
     TRADER JOS, HM, MARKS SPENCER and MULLER.
     """
     if line and min(map(len, line)) > 1 and _JOINED.isdisjoint(line):
-        return [word if word.isdigit() else spelled(word) for word in line], list(range(len(line)))
+        text = " ".join(line)
+        plain = not any(map(text.__contains__, _SPELLED_OTHERWISE))
+        return line if plain else [*map(spelled, line)], list(range(len(line)))
     found: list[str] = []
     starts: list[int] = []
     alone = False  # whether the last one is made of single letters
@@ -115,7 +118,7 @@ def words(text: str) -> list[str]:
 
 def has_digit(word: str) -> bool:
     """Whether any character is a digit."""
-    return not word.isalpha() and any(char.isdigit() for char in word)
+    return word.isdigit() or (not word.isalpha() and any(map(str.isdigit, word)))
 
 
 def title(parts: list[str]) -> str:

@@ -36,6 +36,8 @@ class Trade(NamedTuple):
 class _Tables(NamedTuple):
     words: Phrases[Trade]
     endings: dict[str, Trade]
+    tails: frozenset[str]
+    """The last letters of the endings."""
     prior: dict[int, int]
     clues: dict[str, tuple[int, list[tuple[int, int]]]]
 
@@ -45,7 +47,8 @@ def by_words(name: list[str]) -> Trade | None:
     tables = _tables()
     found = [(one.start - one.end, one.value) for one in tables.words.find(name, overlapping=True)]
     for word in name:
-        found.extend((-1, trade) for trade in _by_ending(word, tables.endings))
+        if word[-_SHORTEST_ENDING:] in tables.tails:
+            found.extend((-1, trade) for trade in _by_ending(word, tables.endings))
     return min(found)[1] if found else None
 
 
@@ -112,7 +115,8 @@ def _tables() -> _Tables:
                 words.add(key, trade)
     first, *rows = (line[0].split("|") for line in read_packed("clues.zst"))
     prior = dict(_weights(first[1:]))
-    return _Tables(words, endings, prior, {row[0]: (int(row[1]), list(_weights(row[2:]))) for row in rows})
+    tails = frozenset(ending[-_SHORTEST_ENDING:] for ending in endings)
+    return _Tables(words, endings, tails, prior, {row[0]: (int(row[1]), list(_weights(row[2:]))) for row in rows})
 
 
 def _weights(cells: list[str]) -> Iterator[tuple[int, int]]:
