@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import datetime as dt
 import re
 import sys
 import time
@@ -16,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any, NamedTuple
 
 from rapidfuzz import fuzz
@@ -25,10 +27,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from measure import mib, peak_bytes, show
 
 from pipeline.sample import SAMPLE
-from pipeline.sandbox.engine import codes, load, merchants
+from pipeline.sandbox.engine import codes, enrich, load, merchants
 from pipeline.sandbox.engine.build import cards
 from pipeline.sandbox.engine.reading import read
 from pipeline.sandbox.engine.text import normalise, tokens
+from pipeline.sandbox.schema import Item, Location
 
 DESCRIPTORS = Path(__file__).parent / "descriptors.csv"
 ALIKE = 85.0
@@ -192,11 +195,10 @@ def by_code(path: Path) -> list[list[str]]:
     ]
 
 
-def speed() -> tuple[int, float]:
+def speed(seed: int = 1) -> tuple[int, float]:
     """Distinct lines, and how many a second without the cache: the sample's texts with other numbers in them."""
-    random = Random(1)
-    with SAMPLE.open(encoding="utf-8", newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["entry_type"] in {"incoming", "outgoing"}]
+    random = Random(seed)
+    rows = _sample()
     lines: dict[str, dict[str, Any]] = {}
     for _ in range(_LINES):
         row = random.choice(rows)
@@ -207,6 +209,34 @@ def speed() -> tuple[int, float]:
     for text, row in lines.items():
         read(text, row["entry_type"], row["currency"], row["country"] or None, "consumer")
     return len(lines), len(lines) / (time.process_time() - begun)
+
+
+def _sample() -> list[dict[str, str]]:
+    with SAMPLE.open(encoding="utf-8", newline="") as stream:
+        return [row for row in csv.DictReader(stream) if row["entry_type"] in {"incoming", "outgoing"}]
+
+
+def speed_of_sample() -> tuple[int, float]:
+    """The sample's transactions in their order, and how many a second with the cache, empty at first."""
+    items = [
+        (
+            Item(
+                row["id"],
+                row["description"],
+                dt.date(2025, 9, 1),  # the engine looks at neither date nor amount
+                0.0,
+                row["entry_type"],
+                row["currency"],
+                location=Location(country=row["country"] or None),
+            ),
+            row["account_holder_type"] or "consumer",
+        )
+        for row in _sample()
+    ]
+    begun = time.process_time()
+    for item, holder_type in items:
+        enrich(item, holder_type)
+    return len(items), len(items) / (time.process_time() - begun)
 
 
 def percent(share: float) -> str:
@@ -236,12 +266,15 @@ def main() -> None:
         header = ["card payments", "lines", "exact MCC", "group", "known merchants", "exact MCC there"]
         show("Merchant category codes", header, by_code(given.payments))
     lines, rate = speed()
+    rate = median([rate, *(speed(seed)[1] for seed in range(2, 6))])
+    rows, rate_of_sample = speed_of_sample()
     show(
         "Speed, one core",
         ["", ""],
         [
             ["tables loaded in", f"{loaded:.2f} s"],
-            [f"{lines:,} distinct lines", f"{rate:,.0f}/s"],
+            [f"{lines:,} distinct lines, median of five", f"{rate:,.0f}/s"],
+            [f"{rows:,} transactions of the sample", f"{rate_of_sample:,.0f}/s"],
             ["peak memory", f"{mib(peak_bytes())} MiB"],
         ],
     )

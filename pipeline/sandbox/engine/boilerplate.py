@@ -88,16 +88,15 @@ _SLASHED_PLACE = re.compile(r"//([A-Z ]+)/[A-Z]{2}\b.*")
 _GLUED = re.compile(r"\d{5}(?<=[A-Z]{3}\d{5})\d*\b")
 _CARD_NUMBER = re.compile(r"(?:\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?) (?=[A-Z])")
 _TAIL = re.compile(
-    r"[\s,;-](?:REF(?:ERENCE)?[ :#.]|ID[:#]|TRACE|AUTH(?: CODE)?[ :#]|CONF(?:IRMATION)?[ :#]|MANDATE[ :]|MREF|EREF|"
-    r"KREF|CRED\+|SVWZ\+|PURP\+|IBAN[ +:]|BIC[ +:]|DEBT\+|COAM|OAMT|ABWA|ABWE|CO ENTRY|ORIG ID|DESC DATE|SEC:|TRACE#|"
-    r"MANDAAT|MANDAT[ :]|MACHTIGING|OMSCHRIJVING|KENMERK|CREDITOR ID|CRED ID|INCASSANT|CONCEPTO|VOM \d|AM \d|"
-    r"DU \d\d|NUM\. |N\. ?TESSERA|"
-    r"CARTA [X*N\d]|KARTE \d|TARJ[. :]|FOLGE-?NR|KUNDENNR|KUNDENNUMMER|RECHNUNG(?:SNR)?|VERTRAG|RE-?NR|KD-?NR|"
-    r"FACTURE|FACTUUR|FACTURA|VORGANG|"
-    r"BETALINGSKENM|TERMINAL|TERM |CARD ENDING|FAKTURA|INVOICE|"
-    r"PASVOLGNR|GIROCARD|CB\*|VIA IDEAL|PAS\d|TRANSACTIE|"
-    r"/MOTIF|TARJETA|KFN \d|NR:|PPD ID|WEB ID|CCD ID|DES:|INDN:|CO ID|TXN |ON \d|BCC |IBAN|VALUE DATE|RATE \d)"
+    r"[ ,;-](?:/MOTIF|A(?:BWA|BWE|M \d|UTH(?: CODE)?[ :#])|B(?:CC |ETALINGSKENM|IC[ +:])|C(?:ARD ENDING|ARTA [X*N\d]|"
+    r"B\*|CD ID|O ENTRY|O ID|OAM|ONCEPTO|ONF(?:IRMATION)?[ :#]|RED ID|REDITOR ID|RED\+)|D(?:EBT\+|ES:|ESC DATE|"
+    r"U \d\d)|EREF|F(?:ACTURA|ACTURE|ACTUUR|AKTURA|OLGE-?NR)|GIROCARD|I(?:BAN|BAN[ +:]|D[:#]|NCASSANT|NDN:|NVOICE)|"
+    r"K(?:ARTE \d|D-?NR|ENMERK|FN \d|REF|UNDENNR|UNDENNUMMER)|M(?:ACHTIGING|ANDAAT|ANDATE[ :]|ANDAT[ :]|REF)|N(?:R:|"
+    r"UM\. |\. ?TESSERA)|O(?:AMT|MSCHRIJVING|N \d|RIG ID)|P(?:ASVOLGNR|AS\d|PD ID|URP\+)|R(?:ATE \d|E-?NR|"
+    r"ECHNUNG(?:SNR)?|EF(?:ERENCE)?[ :#.])|S(?:EC:|VWZ\+)|T(?:ARJETA|ARJ[. :]|ERM |ERMINAL|RACE|RACE#|RANSACTIE|XN )|"
+    r"V(?:ALUE DATE|ERTRAG|IA IDEAL|OM \d|ORGANG)|WEB ID)"
 )
+"""Where references begin. By first letter: at each word 20 of them are asked, and not 80 words."""
 
 
 def _set_apart(found: re.Match[str]) -> str:
