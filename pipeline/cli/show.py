@@ -113,6 +113,12 @@ def status(report: Status) -> None:
     if report.api_calls_per_landed_batch is not None:
         per_batch = f"{report.api_calls_per_landed_batch:.1f} for each landed batch, account holders aside"
         say(f"API calls: {report.api_calls:,} ({per_batch})")
+    recurring = report.recurrence
+    if recurring.holders:
+        failing = f" · {recurring.failing:,} met an error, asked again later" if recurring.failing else ""
+        unreadable = f" · {recurring.unreadable:,} with a group that is unreadable" if recurring.unreadable else ""
+        known = recurring.holders - recurring.due
+        say(f"what recurs: up to date for {known:,} of {recurring.holders:,} account holders{failing}{unreadable}")
     for line in report.needs:
         say(f"[yellow]![/] {escape(line)}")
     for line in report.next_steps:

@@ -13,7 +13,7 @@ from sqlalchemy import case, func, select
 from pipeline.flow.health import health
 from pipeline.flow.progress import progress
 from pipeline.flow.workspace import Workspace
-from pipeline.ledger import api_calls, batches, circuit, holders, manifest, schema, sending
+from pipeline.ledger import api_calls, batches, circuit, holders, manifest, recurrence, schema, sending
 from pipeline.ledger import credits as bucket
 from pipeline.ledger.due import is_due
 from pipeline.ledger.states import IN_FLIGHT, ROW_STATE, Attempt, State
@@ -57,6 +57,7 @@ class Status:
     api_calls: int
     api_calls_per_landed_batch: float | None
     """Without those that create account holders, which come once for each holder."""
+    recurrence: recurrence.Counts
     needs: list[str]
     next_steps: list[str]
     needs_person: bool
@@ -88,6 +89,7 @@ def read_status(ws: Workspace) -> Status:
         spending=spending,
         api_calls=calls.total,
         api_calls_per_landed_batch=calls.per_landed,
+        recurrence=recurrence.counts(ws.ledger),
         needs=needs,
         next_steps=_next(ws, blocked=bool(_obstacles(ws))),
         needs_person=bool(needs),
