@@ -40,7 +40,7 @@ def start_sandbox(settings: Settings, config: SandboxConfig | None = None) -> Sa
         return process.start()
     except SandboxError as error:
         raise ConfigError(
-            str(error), hint="Its state is in the data folder; see `enrich sandbox --help-all`."
+            str(error), hint="Its state is in the data folder; see `enrich sandbox --help`."
         ) from error
 
 

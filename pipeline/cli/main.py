@@ -159,13 +159,12 @@ def query(
         show.records(result.columns, result.rows)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def sandbox(context: typer.Context) -> None:
-    """Serve the API locally, with state on disk. All options: `enrich sandbox --help-all`."""
+    """Serve the API locally, with state on disk."""
     from pipeline.sandbox.__main__ import main  # noqa: PLC0415 - the server is needed by nobody else
 
-    args = ["--help" if arg == "--help-all" else arg for arg in context.args]
-    raise typer.Exit(main(["serve", *args]))
+    raise typer.Exit(main(["serve", *context.args], prog="enrich sandbox"))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,14 @@ from pipeline.sandbox.config import add_options, from_namespace
 from pipeline.sandbox.errors import SandboxError
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, or 1 for a trouble that is told in one line."""
+def main(argv: list[str] | None = None, *, prog: str = "python -m pipeline.sandbox serve") -> int:
+    """Run one command; returns the exit code: 0, or 1 for a trouble that is told in one line.
+
+    `prog` is how whoever calls `serve` names it, for its help.
+    """
     parser = argparse.ArgumentParser(prog="python -m pipeline.sandbox", description="Ntropy's v3 API on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
-    server = commands.add_parser("serve", help="serve until stopped")
+    server = commands.add_parser("serve", prog=prog, help="serve until stopped", description=parser.description)
     add_options(server)
     books = commands.add_parser("books", help="print the totals of a state folder as JSON")
     books.add_argument("--state", type=Path, default=Path("data/sandbox"))

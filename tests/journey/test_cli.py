@@ -252,3 +252,9 @@ def test_the_tables_are_exported_for_other_programs(small):
     assert (small.path / "files" / "rejected_rows.csv").read_text().count("bank.csv") == 1
     assert "--format is for a folder" in small.enrich("export", "b.duckdb", "--format", "csv", code=2)
     assert "has been published" in small.enrich("export", "b.duckdb", "--data-dir", "none", code=1)
+
+
+def test_the_sandbox_shows_all_of_its_options_under_the_name_that_was_typed(folder):
+    said = folder.enrich("sandbox", "--help")
+    assert "usage: enrich sandbox [-h]" in said
+    assert "--time-scale" in said
