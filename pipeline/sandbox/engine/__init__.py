@@ -12,7 +12,7 @@ import gc
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pipeline.sandbox.engine import codes, merchants, places, processors, rules, trades
+from pipeline.sandbox.engine import codes, merchants, people, places, processors, rules, trades
 from pipeline.sandbox.engine.entities import entity, identity_of
 from pipeline.sandbox.engine.reading import read
 
@@ -59,7 +59,7 @@ def load() -> None:
     collects = gc.isenabled()
     gc.disable()
     try:
-        for table in (codes, merchants, places, rules, trades):
+        for table in (codes, merchants, people, places, rules, trades):
             table.load()
     finally:
         if collects:

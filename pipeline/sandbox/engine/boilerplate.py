@@ -27,7 +27,8 @@ _BOILERPLATE = re.compile(
     r"RECURRING|INSTALL?MENT|"
     r"DIRECT DEBIT(?: PAYMENT)?(?: TO)?|D/D|DDR?(?= [A-Z])|STANDING ORDER(?: TO)?|S/O|STO(?= [A-Z])|DAUERAUFTRAG|"
     r"BILL ?(?:PAYMENT|PAY|PMT)(?: (?:TO|VIA))?|VIS(?= [A-Z])|DEB(?= [A-Z])|"
-    r"BANK GIRO CREDIT|BGC|FASTER PAYMENTS?(?: RECEIPT)?(?: (?:TO|FROM))?|F[PT][IO]|FP|"
+    r"BANK GIRO CREDIT|BGC|BACS(?: (?:CREDIT|DEBIT|DD))?|SO(?= (?:MRS?|MS|MISS|DR) )|"
+    r"FASTER PAYMENTS?(?: RECEIPT)?(?: REF\.(?:(?! FROM ).)+)?(?: (?:TO|FROM))?|F[PT][IO]|FP|"
     r"ACH(?: (?:DEBIT|CREDIT|PMT|PAYMENT|WITHDRAWAL|DEPOSIT|HOLD|ELECTRONIC|TRANSFER))*(?: (?:TO|FROM))?|"
     r"EFT(?: (?:DEBIT|CREDIT|PAYMENT))?|"
     r"PRE-?AUTHORI[SZ]ED (?:DEBIT|CREDIT|PAYMENT|PYMT)|PAP(?= [A-Z])|PENDING|PURCHASE(?: (?:AT|FROM|RETURN))?|"
@@ -70,7 +71,8 @@ _FIELD = re.compile(
 )
 """Formats that name their fields: American ACH, Dutch and French text, SWIFT's /NAME/."""
 _MASK = re.compile(
-    r"(?:CARD |CRD |NR )?[X*]{2,}(?:[- ][X*]{2,})*[- ]?\d{2,4}\b|\bCARD (?:NO\.? |ENDING (?:IN )?)?\d{4}\b"
+    r"(?:CARD |CRD |NR |TARJ[.:]? ?)?(?:\b\d{4,6})?(?:(?<![A-Z])X[X*]+|\*[X*]+|X{4,})(?:[- ][X*]{2,})*[- ]?\d{2,4}\b|"
+    r"\bCARD (?:NO\.? |ENDING (?:IN )?)?\d{4}\b"
 )
 _CARD_ENDING = re.compile(r"CARD (?<!\wCARD )(?:NO\.? |ENDING (?:IN )?)?\d{4}\b")
 _JUNK = re.compile(
@@ -90,11 +92,11 @@ _CARD_NUMBER = re.compile(r"(?:\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?) (?=[A-
 _TAIL = re.compile(
     r"[ ,;-](?:/MOTIF|A(?:BWA|BWE|M \d|UTH(?: CODE)?[ :#])|B(?:CC |ETALINGSKENM|IC[ +:])|C(?:ARD ENDING|ARTA [X*N\d]|"
     r"B\*|CD ID|O ENTRY|O ID|OAM|ONCEPTO|ONF(?:IRMATION)?[ :#]|RED ID|REDITOR ID|RED\+)|D(?:EBT\+|ES:|ESC DATE|"
-    r"U \d\d)|EREF|F(?:ACTURA|ACTURE|ACTUUR|AKTURA|OLGE-?NR)|GIROCARD|I(?:BAN|BAN[ +:]|D[:#]|NCASSANT|NDN:|NVOICE)|"
+    r"U \d\d)|EREF|F(?:ACTURA|ACTURE|ACTUUR|AKTURA|OLGE-?NR)|GIROCARD|I(?:BAN(?![A-Z]+\b)|D[:#]|NCASSANT|NDN:|NVOICE)|"
     r"K(?:ARTE \d|D-?NR|ENMERK|FN \d|REF|UNDENNR|UNDENNUMMER)|M(?:ACHTIGING|ANDAAT|ANDATE[ :]|ANDAT[ :]|REF)|N(?:R:|"
     r"UM\. |\. ?TESSERA)|O(?:AMT|MSCHRIJVING|N \d|RIG ID)|P(?:ASVOLGNR|AS\d|PD ID|URP\+)|R(?:ATE \d|E-?NR|"
-    r"ECHNUNG(?:SNR)?|EF(?:ERENCE)?[ :#.])|S(?:EC:|VWZ\+)|T(?:ARJETA|ARJ[. :]|ERM |ERMINAL|RACE|RACE#|RANSACTIE|XN )|"
-    r"V(?:ALUE DATE|ERTRAG|IA IDEAL|OM \d|ORGANG)|WEB ID)"
+    r"ECHNUNG(?:SNR)?|EF(?:ERENCE)?[ :#.])|S(?:EC:|VWZ\+)|T(?:ARJETA|ARJ[. :]|ERM |ERMINAL|RACE(?![A-Z])|RANSACTIE|"
+    r"XN )|V(?:ALUE DATE|ERTRAG|IA IDEAL|OM \d|ORGANG)|WEB ID)"
 )
 """Where references begin. By first letter: at each word 20 of them are asked, and not 80 words."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.sandbox.engine import codes, trades, verdict
+from pipeline.sandbox.engine import codes, processors, trades, verdict
 from pipeline.sandbox.engine.categories import NOT_ENOUGH
 
 if TYPE_CHECKING:
@@ -22,7 +22,15 @@ _SOLD = {
     "2Checkout": _SOFTWARE, "Digital River": _SOFTWARE, "Cleverbridge": _SOFTWARE, "Gumroad": _GAMES,
 }  # fmt: skip
 """What is sold through those who sell one kind of thing."""
-_FUEL = frozenset({"GAS", "PETROL", "FUEL", "PUMP", "GASBAR", "STATION", "FUELS", "TANKSTELLE"})
+_SHOP = trades.Trade(0, 5969, "e-commerce purchase")
+_MACHINE = trades.Trade(0, 5814, "vending machine")
+_LIKELY = {
+    "Toast": trades.Trade(0, 5812, "restaurant"), "Shopify": _SHOP, "Shop Pay": _SHOP, "Cantaloupe": _MACHINE,
+    "Nayax": _MACHINE, "FareHarbor": trades.Trade(0, 7999, "entertainment"),
+    "Eventbrite": trades.Trade(0, 7922, "entertainment"),
+}  # fmt: skip
+"""What is mostly sold through those whom one trade uses, where no word of the shop's says more."""
+_FUEL = frozenset({"PFS", "GAS", "PETROL", "FUEL", "PUMP", "GASBAR", "STATION", "FUELS", "TANKSTELLE"})
 _SELLS_FUEL = frozenset({"groceries", "department or discount store", "convenience store"})
 _FOOD = frozenset({"FOOD", "FOODHALL", "GROCERY", "GROCERIES", "SUPERMARKET", "LEBENSMITTEL", "ALIMENTATION"})
 _SELLS_FOOD = frozenset({"department or discount store"})
@@ -45,6 +53,8 @@ def find_trade(taken: Line, party: Party) -> None:
         if guess is not None:
             party.code, party.sure = guess.mcc, party.sure or guess.sure
     sold = next((_SOLD[via.name] for via in taken.via if via.name in _SOLD), None)
+    if sold is None and not party.sure:
+        sold = next((_LIKELY[via.name] for via in taken.via if via.name in _LIKELY), None)
     if sold is not None and party.trade is None:
         party.trade, party.code, party.sure = sold, sold.mcc, True
 
@@ -68,8 +78,14 @@ def category(taken: Line, party: Party) -> str:
         return verdict.by_rule(rule, taken.holder_type)
     if party.code is not None and party.sure and taken.entry_type == "outgoing":
         return codes.category(party.code, party.trade.category if party.trade else "", taken.holder_type)
-    earned = taken.entry_type == "incoming" and taken.holder_type == "business" and party.merchant is None
-    return "sales revenue" if earned and party.company is not None else NOT_ENOUGH
+    return _earned(taken, party)
+
+
+def _earned(taken: Line, party: Party) -> str:
+    """What a business has from somebody unknown, or from a processor that is no merchant."""
+    if party.company is None or (taken.entry_type, taken.holder_type) != ("incoming", "business") or party.merchant:
+        return NOT_ENOUGH
+    return "processor payout" if party.company in processors.COMPANIES.values() else "sales revenue"
 
 
 def _counter(category: str, line: list[str]) -> str | None:

@@ -17,6 +17,8 @@ from pipeline.sandbox.engine.text import canonical, normalise, tokens
 
 _REMOTE = re.compile(r"(?:\d{3}[-. ]?\d{3}[-. ]?\d{4}|\.(?:COM|NET|ORG|IO|CO|TV)(?:/\S*)?) [A-Z]{2}$")
 """Where a telephone or a website stands for the town, the state is that of an office, and nothing happened there."""
+_OWN_ACCOUNT = re.compile(r"\b\d\d-\d\d-\d\d \d{8} ?")
+"""Sort code and account, which may stand between the words of a kind of payment."""
 
 
 @dataclass(slots=True)
@@ -41,10 +43,12 @@ class Line:
 def take_apart(description: str, entry_type: str, currency: str, country: str | None, holder_type: str) -> Line:
     """The parts of a transaction that the engine looks at."""
     whole = normalise(description)
+    if "-" in whole:
+        whole = _OWN_ACCOUNT.sub("", whole)
     text = strip_boilerplate(whole)
     via, text = processors.peel(text)
     if via:
-        text = strip_boilerplate(text)
+        text = processors.without_site(strip_boilerplate(text))
     elif "*" in text[:6] and merchants.by_name(text.partition("*")[0]) is None:
         text = processors.without_mark(text)
     later = processors.behind(text)

@@ -41,6 +41,10 @@ class Phrases(Generic[T]):
         lengths = {*self._lengths.get(key[0], ()), len(key)}
         self._lengths[key[0]] = tuple(sorted(lengths, reverse=True))
 
+    def may_find(self, tokens: list[str]) -> bool:
+        """Whether a phrase may stand there: a token begins one. Costs next to nothing."""
+        return not self._lengths.keys().isdisjoint(tokens)
+
     def find(self, tokens: list[str], *, overlapping: bool = False) -> Iterator[Found[T]]:
         """Every phrase, the longest at each place, from left to right."""
         at = 0

@@ -36,11 +36,26 @@ _GENERIC = word_set(
     " RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA"
     " NEDERLAND IRELAND"
 )
-_SELLS_ALL = frozenset(
-    {"groceries", "department or discount store", "e-commerce purchase", "digital content and streaming", "saas tools"}
-    | {"electronics", "vehicle maintenance"}
-)
+_SELLS_ALL = frozenset({"groceries", "department or discount store", "electronics", "vehicle maintenance"})
 """Behind such names another trade is a department of theirs."""
+_SELLS_ONLINE = frozenset({"e-commerce purchase", "digital content and streaming", "saas tools"})
+"""Behind such names another trade is what was bought, if no place is needed for it: `AMAZON GRILL` is one."""
+_SERVICES = (
+    (1500, 1799), (5813, 5813), (7200, 7220), (7230, 7299), (7500, 7549), (8000, 8042), (8044, 8999),
+)  # fmt: skip
+"""Codes of what no shop has a department of: builders, bars, barbers, garages, doctors, lawyers, schools. 8043 are
+opticians."""
+_KITCHENS = ((5811, 5814),)
+_PLACES = (*_KITCHENS, (5912, 5912), (5992, 5995), (7911, 7911), (7992, 7999), *_SERVICES)
+_FOOD_SHOPS = (*_PLACES, (5422, 5462))
+_EATING = frozenset({"restaurant", "fast food", "coffee shop", "bars and nightclubs", "food delivery", "groceries"})
+_MEALS = _EATING - {"groceries", "bars and nightclubs"}
+_GO_TOGETHER = (
+    _EATING | {"hotel or lodging"}, _EATING | {"entertainment"}, _EATING | {"fuel", "convenience store"},
+    frozenset({"hotel or lodging", "e-commerce purchase", "self care", "sport and fitness", "other transport"}),
+    frozenset({"fuel", "vehicle maintenance"}), frozenset({"drugstore or pharmacy", "medical bill", "self care"}),
+)  # fmt: skip
+"""Trades of which one has the other under its roof."""
 _AMBIGUOUS = 10
 """A single word of the brand table that is shorter counts only where nothing strange stands behind it."""
 _GLUED = word_set("USA USAI US UK EU INC LTD LLC COM COMBILL ONLINE INTL INT AB AG BV GMBH SA SE SARL")
@@ -49,6 +64,9 @@ _LEAST_GLUED = 6
 _LEAST_BEHIND = 9
 _LEAST_ABROAD = 6
 """Letters from which a name written by hand is believed outside its countries too."""
+_TRADES = frozenset({"PHARMACY", "HOTEL", "RESTAURANT", "CAFE", "COFFEE", "FUEL", "PETROL", "INSURANCE"})
+"""Everyday words that name a trade all the same."""
+_STATIONS = frozenset({"STN", "SVC", "SERV", "PFS", "FILLING", "SSTN", "SST", "TANKSTELLE"})
 _LEAST_INSIDE = 7
 """Letters that a single word needs to be found behind words that are not its own."""
 _SHORT = 10
@@ -139,7 +157,7 @@ def _score(entry: Entry, start: int, line: _Line) -> int | None:
     if abroad and (not merchant.written or entry.exact or entry.letters < _LEAST_ABROAD):
         return None
     before = sum(not _plain(word) for word in line.key[:start]) if start else 0
-    if before and entry.words == 1 and entry.letters < _LEAST_INSIDE:
+    if before and entry.words == 1 and (entry.letters < _LEAST_INSIDE or _other_trade_before(entry, line, start)):
         return None
     if entry.exact:
         if before or not (_alone_written(entry, line, stop) if merchant.written else _alone(entry, line, start, stop)):
@@ -175,10 +193,16 @@ def _alone_written(entry: Entry, line: _Line, stop: int) -> bool:
         return True
     trade = _trade_behind(line, stop)
     if trade is not None and trade.category != "other":
-        return trade.category == entry.merchant.category
-    if entry.merchant.category == "fuel" and any(map(has_digit, line.key[stop + 1 : stop + 3])):
-        return True  # SHELL FIVEWAYS 387: filling stations have names of their own
+        return trade.category == entry.merchant.category or {trade.category, entry.merchant.category} <= _MEALS
+    if entry.merchant.category == "fuel" and _names_station(line, stop):
+        return True
     return _plain(line.key[stop])
+
+
+def _names_station(line: _Line, stop: int) -> bool:
+    """Whether a filling station's own name stands behind: SHELL FIVEWAYS 387, SHELL TOTHILL SVC STN."""
+    behind = line.key[stop + 1 : min(stop + 4, line.kept)]
+    return any(has_digit(word) or word in _STATIONS for word in behind)
 
 
 def _plain(word: str) -> bool:
@@ -197,15 +221,45 @@ def _clear(entry: Entry, line: _Line, start: int, stop: int) -> bool:
 
 def _clear_written(entry: Entry, line: _Line, stop: int) -> bool:
     """Whether no other trade stands behind a short name written by hand: `CHASE STREET BAKERY` is no bank."""
-    if entry.words > 1 or entry.letters > _SHORT or entry.merchant.category in _SELLS_ALL:
+    if entry.words > 1 or entry.letters > _SHORT:
         return True
-    trade = _trade_behind(line, stop)
-    return trade is None or trade.category in {entry.merchant.category, "other", ""}
+    trade, own = _trade_behind(line, stop), entry.merchant.category
+    if trade is None or trade.category == own:
+        return True
+    if own in _SELLS_ALL:
+        kitchen = _within(trade.mcc, _KITCHENS) and _TRADES.isdisjoint(line.key[stop : line.kept])
+        return not (kitchen or _within(trade.mcc, _SERVICES))
+    if own in _SELLS_ONLINE:
+        return not _within(trade.mcc, _PLACES)
+    return trade.category in {"other", ""} or _go_together(own, trade.category)
+
+
+def _within(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
+    return any(first <= code <= last for first, last in ranges)
+
+
+def _go_together(one: str, other: str) -> bool:
+    return any(one in roof and other in roof for roof in _GO_TOGETHER)
 
 
 def _trade_behind(line: _Line, stop: int) -> Trade | None:
-    behind = [word for word in line.key[stop : line.kept] if not _plain(word)]
+    behind: list[str] = []
+    for word in line.key[stop : line.kept]:
+        if has_digit(word):
+            break  # then comes a place
+        if word in _TRADES or not _plain(word):
+            behind.append(word)
     return by_words(behind) if behind else None
+
+
+def _other_trade_before(entry: Entry, line: _Line, start: int) -> bool:
+    """Whether it is of another trade that only has the name: BOULANGERIE LECLERC, BAR SANTANDER."""
+    trade, own = by_words(line.key[:start]), entry.merchant.category
+    if trade is None:
+        return False
+    if own == "groceries":
+        return _within(trade.mcc, _FOOD_SHOPS)
+    return trade.category not in {own, "other", ""} and not _go_together(own, trade.category)
 
 
 def _by_resemblance(line: _Line, end: int) -> Hit | None:
@@ -237,7 +291,12 @@ def _squeezed(name: list[str]) -> list[Entry]:
         entries = squeezed.get("".join(name[:length]))
         if entries:
             whole = all(map(_plain, name[length:]))
-            return [entry for entry in entries if whole or (entry.merchant.written and not entry.exact)]
+            # What is one word both here and there was looked at already, with what stands around it.
+            return [
+                entry
+                for entry in entries
+                if max(length, entry.words) > 1 and (whole or (entry.merchant.written and not entry.exact))
+            ]
     return []
 
 

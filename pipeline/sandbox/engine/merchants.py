@@ -4,13 +4,15 @@ Belongs here: reading `merchants.csv` (written by hand) and `data/brands` (made 
 merchant. An alias that starts with = is an everyday word (Target, Next, Boots): it counts only where the whole name is
 that word. Flags: `platform` others sell through it, `broker` keeps the holder's own money or assets, `bank` lends and
 keeps money, `payroll` pays the wages of other companies, `benefits` pays benefits. `countries`: where it trades, empty
-for everywhere.
+for everywhere. `national.csv` has the websites of single
+countries, where people there know a merchant by them.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import ahocorasick
@@ -21,7 +23,7 @@ from pipeline.sandbox.engine.text import canonical, normalise, tokens
 from pipeline.sandbox.wordlist import word_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 SHORTEST_SQUEEZED = 7
 """Letters that a name needs to be found without its spaces."""
@@ -42,6 +44,8 @@ class Merchant:
     countries: frozenset[str]
     sites: tuple[str, ...] = ()
     written: bool = True
+    national: dict[str, str] = field(default_factory=dict)
+    """Websites of single countries, written by hand."""
 
 
 @dataclass(slots=True)
@@ -90,12 +94,15 @@ def codes_at_home(merchant: Merchant, homes: Iterable[str]) -> tuple[int, ...]:
     return tuple(dict.fromkeys((*observed, *merchant.company.mccs)))
 
 
-def at_home(merchant: Merchant, homes: Iterable[str]) -> Company:
+def at_home(merchant: Merchant, homes: Collection[str]) -> Company:
     """The merchant's company with the website of the country; none if it has only those of other countries.
 
     What was written by hand stays, unless it ends like another country and the brand table has one for this country.
     """
     company = merchant.company._replace(mccs=codes_at_home(merchant, homes)) if "CA" in homes else merchant.company
+    if merchant.national:
+        own = merchant.national.get(next(iter(homes))) if len(homes) == 1 else None
+        return company._replace(website=own) if own else company
     if not merchant.sites:
         return company
     if merchant.written and (company.website or "").rpartition(".")[2] not in _NATIONAL:
@@ -131,7 +138,7 @@ def index() -> Index:
         # A brand whose website is that of a row written by hand is the same company; the row knows it better.
         twin = None if read_one.written or not read_one.sites else by_site.get(read_one.sites[0])
         merchant = twin if twin is not None and _twins(twin, read_one) else read_one
-        for site in filter(None, (merchant.company.website, *merchant.sites)):
+        for site in filter(None, (merchant.company.website, *merchant.sites, *merchant.national.values())):
             by_site.setdefault(site, merchant)
         for order, name in enumerate(names):
             text = name.removeprefix("=")
@@ -183,6 +190,7 @@ def _observed() -> dict[str, tuple[int, ...]]:
 
 def _written(brands: dict[str, list[Merchant]]) -> Iterable[tuple[Merchant, list[str]]]:
     """Rows of `merchants.csv`, with the websites of other countries that the brand table has for the same company."""
+    national = {row["website"]: _by_country(row["sites"].split()) for row in read_table("national.csv")}
     for row in read_table("merchants.csv"):
         parent_name, _, parent_site = row["parent"].partition("|")
         parent = Company(parent_name, parent_site or None) if parent_name else None
@@ -192,7 +200,14 @@ def _written(brands: dict[str, list[Merchant]]) -> Iterable[tuple[Merchant, list
         merchant = Merchant(company, row["category"], row["business"], frozenset(row["flags"].split()), countries)
         twin = next((brand for brand in brands.get(row["website"], ()) if _twins(merchant, brand)), None)
         merchant.sites = twin.sites if twin else ()
+        merchant.national = national.get(row["website"], merchant.national)
         yield merchant, [_key(alias) for alias in row["aliases"].split("|")]
+
+
+def _by_country(sites: list[str]) -> dict[str, str]:
+    """Websites by the country that they end like: hofer.at is Austria's."""
+    endings = [site.rpartition(".")[2].upper() for site in sites]
+    return {"GB" if ending == "UK" else ending: site for ending, site in zip(endings, sites, strict=True)}
 
 
 def _brands() -> Iterable[tuple[Merchant, list[str]]]:
@@ -200,12 +215,16 @@ def _brands() -> Iterable[tuple[Merchant, list[str]]]:
     for name, aliases, countries, sites, kind in read_packed("brands.zst"):
         row = kinds[kind]
         addresses = tuple(sites.split())
-        company = Company(name, None, (int(row["mcc"]),))
-        merchant = Merchant(company, row["category"], "", _NONE, frozenset(countries.split()), addresses, written=False)
+        mcc, category = int(row["mcc"]), row["category"]
+        if category == "ev charging" and _SUPPLIER.search(name):
+            mcc, category = 4900, "utilities"  # a town's works have charging stations, but bills are for electricity
+        company = Company(name, None, (mcc,))
+        merchant = Merchant(company, category, "", _NONE, frozenset(countries.split()), addresses, written=False)
         yield merchant, aliases.split("|")
 
 
 _NONE: frozenset[str] = frozenset()
+_SUPPLIER = re.compile("werk|energie|energy|strom|electric|power|kraft|elektri", re.IGNORECASE)
 
 
 def load() -> None:

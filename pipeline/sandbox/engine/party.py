@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pipeline.sandbox.engine import matching, merchants, people, processors, trades
+from pipeline.sandbox.engine import matching, merchants, people, places, processors, trades
 from pipeline.sandbox.engine.entities import Company
 from pipeline.sandbox.engine.line import Line
 from pipeline.sandbox.engine.matching import Hit
@@ -19,6 +19,7 @@ from pipeline.sandbox.engine.text import NOISE, canonical, has_digit, title, tok
 _CHEQUE = re.compile(r"(?:CHECK|CHEQUE|CHQ|SCHECK|ASSEGNO|CHECKS?) ?(?:PAID|PD)? ?(?:N[OR]?\.? ?|# ?|NUMBER )?\d*")
 _GROCERS = (5411,)
 _LEAST_LETTERS = 2
+_LEAST_TRADE = 6
 _OF_WAGES = frozenset({"PAY", "FEES", "FEE", "TAX", "ADP", "NET", "EIB", "TPS", "INVOICE", "DIR", "DEP"})
 """Behind the name of who pays wages for others; not the employer's."""
 _CARD = frozenset({"CARD", "POS", "CONTACTLESS", "PURCHASE"})
@@ -44,6 +45,8 @@ def find_party(taken: Line) -> Party:
         if service not in taken.via:
             taken.via.append(service)
         return _left_over(taken, likely=True) or Party(service)
+    if taken.place.city and _is_surname(taken):
+        taken.place.city, taken.place.kept = None, len(taken.tokens)
     hit = _own_service(taken) or matching.find(
         taken.key, taken.starts, len(taken.tokens), taken.place.kept, taken.homes
     )
@@ -82,12 +85,20 @@ def _is_nobody(taken: Line, hit: Hit | None) -> bool:
     return hit is not None and taken.rule.rule.business == "bank fee" and "bank" in hit.merchant.flags
 
 
+def _is_surname(taken: Line) -> bool:
+    """Whether the town is the last name of whom money went to: OLIVIA PRESTON, EMMA LINCOLN."""
+    kept, rule = taken.place.kept, taken.rule.rule if taken.rule else None
+    if taken.place.state or not people.is_first_name(taken.tokens[kept - 1]):
+        return False
+    return rule.party in {"person", "maybe"} if rule is not None else bool(taken.via) and kept == 1
+
+
 def _names_person(taken: Line) -> bool:
     """Whether a transfer went to PETER MÜLLER, whose name is a shop's too."""
     if taken.rule is None or taken.rule.rule.party not in {"person", "maybe"}:
         return False
     name = left_over(taken)
-    return len(name) > 1 and name[0] in people.FIRST_NAMES and people.is_person(name, likely=False)
+    return len(name) > 1 and people.is_first_name(name[0]) and people.is_person(name, likely=False)
 
 
 def _paid_by(taken: Line, hit: Hit) -> bool:
@@ -149,8 +160,17 @@ def _known(taken: Line, hit: Hit) -> Party:
         if bought is not None:
             taken.via.append(merchants.at_home(hit.merchant, taken.homes))
             return Party(bought, merchant=hit.merchant)
-    company = merchants.at_home(hit.merchant, taken.homes)
+    company = merchants.at_home(hit.merchant, _said_to_be(taken, hit) or taken.homes)
     return Party(as_printed(company, taken.text), merchant=hit.merchant)
+
+
+def _said_to_be(taken: Line, hit: Hit) -> frozenset[str] | None:
+    """The country that stands behind a name with websites by country: `AMZN MKTP DE`."""
+    if not hit.merchant.national or hit.end >= len(taken.tokens):
+        return None
+    word = taken.tokens[hit.end]
+    country = "GB" if word == "UK" else word
+    return frozenset((country,)) if country in places.COUNTRIES and word != "SE" else None  # ZALANDO SE: its form
 
 
 def _own_service(taken: Line) -> Hit | None:
@@ -174,17 +194,37 @@ def _left_over(taken: Line, *, likely: bool) -> Party | None:
     if not name:
         return None
     rule = taken.rule.rule if taken.rule else None
-    asks = rule is not None and rule.party in {"person", "maybe"} and not _CARD & set(taken.every_token)
-    asks = asks and (name[0] in people.FIRST_NAMES or trades.by_words(canonical(tokens(" ".join(name)))[0]) is None)
+    who = people.without_remark(name)
+    sent = rule is not None and rule.party in {"person", "maybe"} and not _CARD & set(taken.every_token)
+    asks = sent or (rule is not None and rule.party == "rest" and _is_said_to_be_person(name, rule.consumer))
+    asks = asks and not _names_trade(who)
     wages = rule is not None and rule.business == "payroll"
-    bare = rule is None and not taken.via and taken.place.city is None and people.is_full_name(name)
-    if bare or (asks and people.is_person(name, likely=likely or wages)):
-        return Party(Company(title(people.without_title(name)), None), "person")
+    bare = rule is None and not taken.via and taken.place.city is None
+    bare = bare and (people.is_full_name(name) or people.is_titled([*taken.tokens[:1], *name]))
+    who = who if asks else name
+    if bare or (asks and people.is_person(who, likely=likely or wages)):
+        return Party(Company(title(people.without_title(who)), None), "person")
     if rule is not None:
         hit = matching.identify(tokens(" ".join(name)), len(name), taken.homes)
         if hit is not None and not _paid_by(taken, hit):
             return Party(merchants.at_home(hit.merchant, taken.homes), merchant=hit.merchant)
-    return Party(processors.by_name(name) or Company(title(name), None))
+    processor = processors.by_name(name)
+    if processor is not None:
+        return Party(processor, merchant=merchants.by_website(processor.website or ""))
+    return Party(Company(title(name), None))
+
+
+def _names_trade(name: list[str]) -> bool:
+    """Whether a word is a trade's. Behind a first name a short one is a last name: JOHN BAKER, not MARTIN BAKERY."""
+    key = canonical(tokens(" ".join(name)))[0]
+    if people.is_first_name(name[0]):
+        return any(len(word) >= _LEAST_TRADE and trades.is_trade(word) for word in key[1:])
+    return trades.by_words(key) is not None
+
+
+def _is_said_to_be_person(name: list[str], category: str) -> bool:
+    """Whether a title says so, or a first name where rent is paid: landlords are people more often than shops are."""
+    return name[0] in people.TITLES or (category == "rent" and people.is_first_name(name[0]))
 
 
 def _only_processor(taken: Line) -> Party:

@@ -29,14 +29,16 @@ _FIRST_WORDS = frozenset(prefix.partition(" ")[0] for prefix in _BY_WORD)
 _LONGEST_PREFIX = 28
 _OTHER_SIGN = re.compile(
     r"(PAYPAL|STRIPE|KLARNA|SUMUP|ZETTLE|MOLLIE|ADYEN|SHOPIFY|IZETTLE|SQUARE|"
-    r"GOCARDLESS)(?: DES:(?:INST XFER)?| INST XFER(?: WEB)?|[:/_-]| INC[:,-]) ?(?=[A-Z])"
+    r"GOCARDLESS)(?: DES:(?:INST XFER)?| INST XFER(?: WEB)?| ?[:/_.-]\*?| INC[:,-]) ?(?=[A-Z])"
 )
 _NOT_A_MERCHANT = re.compile(
-    r"(?:TRANSFER|XFER|PAYMENT|PAYMENTS|CREDIT|INST|EUROPE|LTD|LIMITED|INC|AB|BANK|PAYOUT|PAYOUTS|DEPOSIT|EU|"
+    r"(?:TRANSFER|XFER|PAY|PAYMENT|PAYMENTS|CREDIT|INST|EUROPE|LTD|LIMITED|INC|AB|BANK|PAYOUT|PAYOUTS|DEPOSIT|EU|"
     r"GMBH|S\.?A|BV|B\.V|UK|DE"
     r"|SETTLEMENT|DES|FEE|FEES|CASHBACK|PMT|NV|N\.V|ID|TECHNOLOGY|SE|REF|COM|\.COM|PLC|ADD|WITHDRAWAL|RETRY|"
     r"EUR|GBP|USD|OUTGOING|OY)\b"
 )
+_OF_ITSELF = re.compile(_NOT_A_MERCHANT.pattern + "|AUSZAHLUNG|UITBETALING|VERSEMENT|ABONO|BONIFICO")
+"""Behind a processor's name: it pays what it took for the holder."""
 _BEHIND = re.compile(
     r" (?:BY|VIA|DURCH|PAR|TRAMITE|MED|PRZEZ|USING) (ADYEN|MOLLIE|STRIPE|PAYPAL|KLARNA|SUMUP|ZETTLE|PAYU|"
     r"PRZELEWY24|BUCKAROO"
@@ -44,6 +46,8 @@ _BEHIND = re.compile(
     r"AFTERPAY|CLEARPAY"
     r"|RIVERTY|SCALAPAY|TRUSTLY|SQUARE)\b"
 )
+_SITES = {company.website for company in COMPANIES.values() if company.website} | {"gosq.com", "payhip.com"}
+_OWN_SITE = re.compile(rf"(?<!\S)(?:WWW\.)?(?:{'|'.join(sorted(map(re.escape, _SITES)))})(?!\S)", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Z]{2}")
 _SHORT_MARK = re.compile(r"[A-Z0-9]{2,4} ?\* ?(?=[A-Z]{3})")
 
@@ -64,7 +68,7 @@ def peel(text: str) -> tuple[list[Company], str]:
 
 def by_name(name: list[str]) -> Company | None:
     """The processor whose name the words begin with, nothing but a legal form behind it."""
-    return _BY_NAME.get(name[0]) if len(name) < 3 else None  # noqa: PLR2004
+    return _BY_NAME.get(name[0]) if all(map(_OF_ITSELF.fullmatch, name[1:])) else None
 
 
 def behind(text: str) -> Company | None:
@@ -79,11 +83,18 @@ def without_mark(text: str) -> str:
     return text[mark.end() :] if mark else text
 
 
+def without_site(text: str) -> str:
+    """The text without the website of a processor, which says nothing of the merchant: `LULUS KLARNA.COM OH`."""
+    if "." not in text or _NOT_A_MERCHANT.match(text) or _OWN_SITE.match(text):
+        return text
+    return _OWN_SITE.sub(" ", text).strip()
+
+
 def _by_star(text: str) -> tuple[str, str] | None:
     star = text.find("*", 0, _LONGEST_PREFIX)
     if star <= 0:
         return None
-    key = _BY_STAR.get(text[:star].rstrip(" _-"))
+    key = _BY_STAR.get(text[:star].rstrip(" _-."))
     return (key, text[star + 1 :].lstrip("* ")) if key else None
 
 

@@ -22,7 +22,8 @@ _SPELLED_OTHERWISE = ("AE", "OE", "UE", "&", "+")
 
 _DOTTED = re.compile(r"\b(?:[A-Z]\.)+[A-Z]\b\.?")
 """S.A., N.V., W.H.SMITH."""
-_ATM = re.compile(r"\bATM(?=\d)")
+_ATM = re.compile(r"\bATM(?=\d)|^GA (?=NR)")
+"""ATM1234, and what German savings banks print: GA NR00004829 BLZ37050198."""
 
 _SMALL = frozenset({"AND", "OF", "THE", "DE", "LA", "DU", "VAN", "DER", "UND", "ET", "FOR", "AT", "ON"})
 _CAPITALS = frozenset(
@@ -48,8 +49,13 @@ NOISE = word_set(
     " RECURRING VIREMENT TRANSFERENCIA OVERBOEKING PMTS PYMT PYMTS NUMBER PAYMENTS EN AN IHR EINKAUF BEI CHEZ"
     " INST XFER INSTANT ONLINE PMT MR MRS MS MISS DR VIA JAN FEB MAR APR JUN JUL AUG SEP SEPT OCT NOV DEC STAFF"
     " VERS RECIBIDA DANKE DEPOSIT INV SUBSCRIPTION MEMBERSHIP NR JANVIER FEVRIER MARS AVRIL MAI JUIN JUILLET AOUT"
+    " MONTHLY WEEKLY SCHEDULED"
     " SEPTEMBRE OCTOBRE NOVEMBRE DECEMBRE JANUAR FEBRUAR MARZ JUNI JULI SEPTEMBER OKTOBER NOVEMBER DEZEMBER ENERO"
     " FEBRERO MARZO ABRIL MAYO JUNIO JULIO AGOSTO OCTUBRE DICIEMBRE JANUARY FEBRUARY"
+)
+
+_BEFORE_PEOPLE = NOISE | word_set(
+    "FPO FPI TRANSFER TFR TRF SEPA VIR ZELLE VENMO BIZUM SWISH ORDER SENT A DE VON AN VAN"
 )
 
 
@@ -59,7 +65,7 @@ def normalise(description: str) -> str:
         decomposed = unicodedata.normalize("NFKD", description.translate(_PLAIN))
         description = "".join(char for char in decomposed if not unicodedata.combining(char))
     upper = " ".join(description.upper().split())
-    upper = _ATM.sub("ATM ", upper) if "ATM" in upper else upper
+    upper = _ATM.sub("ATM ", upper) if "ATM" in upper or upper.startswith("GA NR") else upper
     if "." in upper:
         upper = _DOTTED.sub(_without_dots, upper)
     if "'" in upper or "`" in upper:
@@ -94,13 +100,18 @@ def canonical(line: list[str]) -> tuple[list[str], list[int]]:
     for at, part in enumerate(line):
         if part in _JOINED:
             continue
-        if len(part) == 1 and found and (alone or (part == "S" and found[-1].isalpha() and found[-1][-1] != "S")):
+        if len(part) == 1 and found and (alone or (part == "S" and _may_own(found[-1]))):
             found[-1] += part
             continue
         alone = len(part) == 1 and part.isalpha()
         found.append(spelled(part))
         starts.append(at)
     return found, starts
+
+
+def _may_own(word: str) -> bool:
+    """Whether an S behind the word is its own, as in TRADER JOE S, and no initial, as in FASTER PAYMENT S KHAN."""
+    return word.isalpha() and word[-1] != "S" and word not in _BEFORE_PEOPLE
 
 
 @lru_cache(maxsize=100_000)

@@ -45,11 +45,18 @@ class _Tables(NamedTuple):
 def by_words(name: list[str]) -> Trade | None:
     """The trade that a word of the name (in canonical tokens) tells, or None."""
     tables = _tables()
-    found = [(one.start - one.end, one.value) for one in tables.words.find(name, overlapping=True)]
+    found: list[tuple[int, Trade]] = []
+    if tables.words.may_find(name):
+        found.extend((one.start - one.end, one.value) for one in tables.words.find(name, overlapping=True))
     for word in name:
         if word[-_SHORTEST_ENDING:] in tables.tails:
             found.extend((-1, trade) for trade in _by_ending(word, tables.endings))
     return min(found)[1] if found else None
+
+
+def is_trade(word: str) -> bool:
+    """Whether the word as a whole (canonical) is a trade's: BACKEREI, and not NYSTROM, which only ends like power."""
+    return next(_tables().words.find([word]), None) is not None
 
 
 class Guess(NamedTuple):

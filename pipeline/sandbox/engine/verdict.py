@@ -35,6 +35,7 @@ _EARNED = frozenset(
         "COURIER",
         "RIDER",
         "MARKETPLACE",
+        "PAYMENTS",
         "MKTPLACE",
     }
 )
@@ -155,7 +156,8 @@ def _business_payout(merchant: Merchant, line: list[str]) -> str | None:
 
 def _consumer_payout(merchant: Merchant, line: list[str]) -> str | None:
     if "broker" in merchant.flags:
-        return merchant.category.replace("transfer to", "transfer from")
+        saved = merchant.category.startswith("transfer to")
+        return merchant.category.replace("to", "from", 1) if saved else "transfer from investment app"
     if not _EARNED & set(line):
         return None
     if merchant.category in {"rideshare or taxi transport", "food delivery"}:

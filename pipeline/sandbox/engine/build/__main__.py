@@ -14,7 +14,7 @@ import zstandard
 from pipeline.sandbox.engine.build import brands, cards, places
 from pipeline.sandbox.engine.lookup import read_table
 from pipeline.sandbox.engine.matching import identify
-from pipeline.sandbox.engine.people import FIRST_NAMES
+from pipeline.sandbox.engine.people import first_names
 from pipeline.sandbox.engine.text import canonical, has_digit, normalise, tokens
 
 DATA = Path(__file__).parent.parent / "data"
@@ -62,7 +62,7 @@ def _everyday_words(lines: dict[str, Counter[str]], towns: list[places.Town]) ->
                 behind[word].add(first)
     words = {word for word, firsts in behind.items() if len(firsts) >= _EVERYDAY}
     words.update(*(canonical(tokens(town[0]))[0] for town in towns))
-    words.update(FIRST_NAMES)
+    words.update(first_names())
     return frozenset(words)
 
 
