@@ -8,6 +8,8 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.ledger.db import utc_now
+from pipeline.local_api import sandbox_dir
+from pipeline.sandbox.config import SandboxConfig
 from pipeline.settings import Settings, load_settings
 
 
@@ -81,3 +83,7 @@ def test_so_is_one_in_the_dotenv_file(tmp_path):
     (tmp_path / ".env").write_text("ENRICH_BATCHSIZE=7\n")
     with pytest.raises(ConfigError, match="ENRICH_BATCHSIZE is no setting"):
         load_settings()
+
+
+def test_a_sandbox_of_ones_own_shows_what_the_one_that_starts_by_itself_does():
+    assert SandboxConfig().state.resolve() == sandbox_dir(load_settings())

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.sandbox.books import Books
-from pipeline.sandbox.config import add_options, from_namespace
+from pipeline.sandbox.config import DEFAULT_STATE, add_options, from_namespace
 from pipeline.sandbox.errors import SandboxError
 
 
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None, *, prog: str = "python -m pipeline.sandb
     server = commands.add_parser("serve", prog=prog, help="serve until stopped", description=parser.description)
     add_options(server)
     books = commands.add_parser("books", help="print the totals of a state folder as JSON")
-    books.add_argument("--state", type=Path, default=Path("data/sandbox"))
+    books.add_argument("--state", type=Path, default=DEFAULT_STATE)
     options = parser.parse_args(argv)
     try:
         if options.command == "books":

@@ -21,14 +21,15 @@ def _knob(default: Any, text: str) -> Any:
 
 
 _SECRET = ("api_key", "organization")
-_DEFAULT_STATE = Path("data/sandbox")
+DEFAULT_STATE = Path("data/sandbox/sandbox-api")
+"""That of the sandbox that `enrich` starts by itself: servers over one state show the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SandboxConfig:
     """Settings of one server process. Processes that share a state folder should be given the same."""
 
-    state: Path = field(default=_DEFAULT_STATE, metadata={"help": "folder of the state file"})
+    state: Path = field(default=DEFAULT_STATE, metadata={"help": "folder of the state file"})
     host: str = _knob("127.0.0.1", "address to listen on; the books are told to loopback callers only")
     port: int = _knob(0, "port to listen on; 0 takes a free one")
     ready_file: Path | None = field(default=None, metadata={"help": "file that receives the URL once it is ready"})
