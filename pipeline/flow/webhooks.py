@@ -21,6 +21,8 @@ from pipeline.ledger import inbox
 
 MOST_URL = 1_024
 """Characters of a webhook's URL (docs.ntropy.com/documentation/api/webhooks/post-webhook)."""
+MOST_WEBHOOKS = 10
+"""Webhooks of an organization (docs.ntropy.com/documentation/api/webhooks/post-webhook)."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -126,12 +128,22 @@ def _create(client: ApiClient, url: str, events: Sequence[str], token: str | Non
         created = [client.webhooks.create(url, events, token=token)]
     except ApiError as error:
         if error.fate == "permanent":
+            _tell_full(client, error)
             raise
         created, lost = [], error
     there = _with_url(client, url) or created
     if not there and lost:
         raise lost
     return there
+
+
+def _tell_full(client: ApiClient, error: ApiError) -> None:
+    """Raise ConfigError where there are as many as the API keeps, which its answer may not say clearly."""
+    if len(client.webhooks.all()) >= MOST_WEBHOOKS:
+        raise ConfigError(
+            f"there are {MOST_WEBHOOKS} webhooks already, and an organization may have no more",
+            hint="`enrich webhooks list` shows them, `enrich webhooks delete ID` makes room.",
+        ) from error
 
 
 def _with_url(client: ApiClient, url: str) -> list[Webhook]:

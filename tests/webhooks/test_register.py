@@ -202,9 +202,11 @@ def test_a_create_that_did_not_happen_is_an_error(server, ws, client_for):
 def test_ten_of_others(api, ws, client):
     for n in range(10):
         api.add(url=f"https://other.example/{n}")
-    with pytest.raises(BadValue, match="too many webhooks") as caught:
+    with pytest.raises(ConfigError, match="there are 10 webhooks already") as caught:
         webhooks.register(ws, client, URL)
-    assert TOKEN not in str(caught.value) + repr(caught.value.detail)
+    assert "enrich webhooks delete ID" in (caught.value.hint or "")
+    assert isinstance(caught.value.__cause__, BadValue)
+    assert TOKEN not in str(caught.value) + repr(caught.value.__cause__.detail)
 
 
 @pytest.mark.parametrize(
