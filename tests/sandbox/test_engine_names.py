@@ -41,6 +41,14 @@ def party(text: str, currency: str = "USD", country: str | None = None) -> tuple
         # With a country or a legal form stuck to it.
         ("PAYPAL *SPOTIFYUSAI 402-935-7733", "USD", "Spotify", "spotify.com"),
         ("AIRBNBINC", "USD", "Airbnb", "airbnb.com"),
+        # With the shop's number stuck to it.
+        ("STATER BROS180 RIVERSIDE CA", "USD", "Stater Bros.", "staterbros.com"),
+        ("SHELL5574", "USD", "Shell", "shell.com"),
+        ("MICHIGAN STATE UNIVERSITY", "USD", "Michigan State University", "msu.edu"),
+        # A trade's word behind it, and the country in short.
+        ("GADIS SUPERMERCADOS", "EUR", "Gadis", "gadis.es"),
+        # A time before it.
+        ("Debit Card Purchase 03/14 11:22a #4471 HARRIS TEETER #0338", "USD", "Harris Teeter", "harristeeter.com"),
         # Letters that look like an umlaut's.
         ("DAIRY QUEEN #1234 FARGO ND", "USD", "Dairy Queen", "dairyqueen.com"),
         # Cut off where the bank's field ends.
@@ -282,6 +290,11 @@ def test_a_cards_mask_is_no_part_of_a_name_and_takes_no_part_of_one(text, name):
         ("SumUp.*Hofladen Whimbrel", "Hofladen Whimbrel", "SumUp"),
         ("SQ *WHIMBREL LAWN CARE gosq.com", "Whimbrel Lawn Care", "Square"),
         ("AFFIRM * PAY 4QX7 AFFIRM.COM CA", "Affirm", None),
+        ("WHIMBREL CENTRAL GOCARDLESS WHIMBREL-9KX2", "Whimbrel Central", "GoCardless"),
+        ("GC RE WHIMBREL GYM GOCARDLESS", "Whimbrel Gym", "GoCardless"),
+        ("iDEAL Mollie Fietsenwinkel Whimbrel", "Fietsenwinkel Whimbrel", "Mollie"),
+        ("DD *DOORDASH THE THAI WHIMBREL", "The Thai Whimbrel", "DoorDash"),
+        ("VAGARO*WHIMBREL NAILS", "Whimbrel Nails", "Vagaro"),
         ("PRZELEW BLIK NA TELEFON KATARZYNA WHIMBREL", "Katarzyna Whimbrel", "BLIK"),
     ],
 )
@@ -299,6 +312,10 @@ def test_signs_and_websites_of_processors(text, name, via):
         ("WHIMBREL LTD PAYOUT", "incoming", "business", "sales revenue"),
         ("AMAZON.COM SVCS PAYMENTS 3K2J8X9Q4L", "incoming", "business", "marketplace payout"),
         ("EMPOWER RETIREMENT", "incoming", "consumer", "transfer from investment app"),
+        ("EDD CA UI PAYMENT", "incoming", "consumer", "benefits"),
+        ("UNARRANGED OVERDRAFT INTEREST", "outgoing", "consumer", "interest payment"),
+        ("UNIVERSITY OF WHIMBREL FEES", "outgoing", "consumer", "education"),
+        ("VIPPS*WHIMBREL SYKKELVERKSTED", "outgoing", "consumer", "sport and fitness"),
         ("TST* THE COPPER WHIMBREL", "outgoing", "consumer", "restaurant"),
         ("TST* WHIMBREL COFFEE", "outgoing", "consumer", "coffee shop"),
         ("SP WHIMBREL GOODS", "outgoing", "consumer", "e-commerce purchase"),

@@ -40,6 +40,7 @@ def test_people_are_sent_money_in_many_words(text, country, name):
         ("ECHTZEITÜBERWEISUNG Jonas Whimbrel Danke fürs Essen", "DE", "Jonas Whimbrel"),
         ("STANDING ORDER D P WHIMBREL GARDEN", "GB", "D P Whimbrel"),
         ("FPO OLIVER WHIMBREL PIZZA", "GB", "Oliver Whimbrel"),
+        ("STO TO GEMMA WHIMBREL", "GB", "Gemma Whimbrel"),
         ("FASTER PAYMENTS RECEIPT REF.DINNER OUT FROM MR T WHIMBREL", "GB", "T Whimbrel"),
     ],
 )
@@ -72,7 +73,13 @@ def test_a_first_name_and_a_town_are_no_brand():
     assert party("PAYPAL *EMMA LINCOLN")[::2] == ("Emma Lincoln", None)
 
 
+def test_wallets_pay_shops_too():
+    assert party("VIPPS*KARI WHIMBREL", "NO")[:2] == ("Kari Whimbrel", "person")
+    assert party("VIPPS*OSLO WHIMBREL", "NO")[1] == "organization"
+
+
 def test_landlords():
+    assert party("Dauerauftrag Thomas Whimbrel Miete Garage", "DE")[:2] == ("Thomas Whimbrel", "person")
     assert party("DAUERAUFTRAG Hannelore Whimbrel Miete", "DE") == ("Hannelore Whimbrel", "person", None, "rent")
     assert party("STANDING ORDER HARTWELL LETTINGS RENT")[1] == "organization"
 

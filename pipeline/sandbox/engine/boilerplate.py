@@ -43,7 +43,7 @@ _BOILERPLATE = re.compile(
     r"DOORLOPEND|PERIODIEKE OVERB\.?))*|GUTSCHRIFT|"
     r"(?:SEPA-?|ONLINE-?|ECHTZEIT-?)?[UÜ]BERWEISUNG|(?:SEPA-?|ONLINE-?|ECHTZEIT-?)?UEBERWEISUNG|"
     r"PAIEMENT (?:PAR )?(?:CARTE|CB|PSC|BANCONTACT|SANS CONTACT)|PAIEMENT(?: A)?|(?:ACHAT|AVOIR)(?: CB|"
-    r" BANCONTACT)?|(?:FACTURE )?CARTE(?: DU)?|CB|PRLV(?: SEPA)?|"
+    r" BANCONTACT)?|(?:FACTURE )?CARTE(?: DU)?|CB|PRLVT?(?: SEPA)?|IDEAL(?= [A-Z])|"
     r"PRELEVEMENT(?: (?:EUROPEEN|SEPA|DE))*|DOMICILIATION(?: EUROPEENNE)?|"
     r"VIR(?:EMENT)?(?: (?:SEPA|PERM|PERMANENT|INST|INSTANTANE|RECU|EMIS|VERS|EN FAVEUR DE))*(?: /?DE)?|"
     r"COMPRA(?: (?:EN|CON TARJETA|TARJ\. \d{4}X+|TARJETA|INTERNET|ONLINE))*|(?:TRANSFERENCIA|"
@@ -76,7 +76,7 @@ _MASK = re.compile(
 )
 _CARD_ENDING = re.compile(r"CARD (?<!\wCARD )(?:NO\.? |ENDING (?:IN )?)?\d{4}\b")
 _JUNK = re.compile(
-    r" (?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d\d/\d{4}|\d\d?:\d\d|"
+    r" (?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d\d/\d{4}|\d\d?:\d\d(?:[AP]M?)?|"
     r"\d{1,2}[.-]\d{1,2}[.-](?:\d{2,4})?|\d{4}-\d\d-\d\d(?:T\S+)?)(?!\S)"
 )
 _REFERENCE = re.compile(r"[A-Z]*\d{6}[A-Z0-9]*")
@@ -88,11 +88,12 @@ _BOUGHT = re.compile(
 """What PayPal's direct debits say of the shop, in the languages of the payer."""
 _SLASHED_PLACE = re.compile(r"//([A-Z ]+)/[A-Z]{2}\b.*")
 _GLUED = re.compile(r"\d{5}(?<=[A-Z]{3}\d{5})\d*\b")
-_CARD_NUMBER = re.compile(r"(?:\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?) (?=[A-Z])")
+_CARD_NUMBER = re.compile(r"(?:(?:#?\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?|\d{1,2}:\d\d(?:[AP]M?)?) ){1,3}(?=[A-Z])")
 _TAIL = re.compile(
     r"[ ,;-](?:/MOTIF|A(?:BWA|BWE|M \d|UTH(?: CODE)?[ :#])|B(?:CC |ETALINGSKENM|IC[ +:])|C(?:ARD ENDING|ARTA [X*N\d]|"
-    r"B\*|CD ID|O ENTRY|O ID|OAM|ONCEPTO|ONF(?:IRMATION)?[ :#]|RED ID|REDITOR ID|RED\+)|D(?:EBT\+|ES:|ESC DATE|"
-    r"U \d\d)|EREF|F(?:ACTURA|ACTURE|ACTUUR|AKTURA|OLGE-?NR)|GIROCARD|I(?:BAN(?![A-Z]+\b)|D[:#]|NCASSANT|NDN:|NVOICE)|"
+    r"B\*|ARTE \d|CD ID|O ENTRY|O ID|OAM|ONCEPTO|ONF(?:IRMATION)?[ :#]|RED ID|REDITOR ID|RED\+)|D(?:EBT\+|ES:|ESC DATE|"
+    r"U \d\d)|EREF|F(?:ACT \d|ACTURA|ACTURE|ACTUUR|AKTURA|OLGE-?NR)|GIROCARD|I(?:BAN(?![A-Z]+\b)|D[:#]|NCASSANT|"
+    r"NDN:|NVOICE)|"
     r"K(?:ARTE \d|D-?NR|ENMERK|FN \d|REF|UNDENNR|UNDENNUMMER)|M(?:ACHTIGING|ANDAAT|ANDATE[ :]|ANDAT[ :]|REF)|N(?:R:|"
     r"UM\. |\. ?TESSERA)|O(?:AMT|MSCHRIJVING|N \d|RIG ID)|P(?:ASVOLGNR|AS\d|PD ID|URP\+)|R(?:ATE \d|E-?NR|"
     r"ECHNUNG(?:SNR)?|EF(?:ERENCE)?[ :#.])|S(?:EC:|VWZ\+)|T(?:ARJETA|ARJ[. :]|ERM |ERMINAL|RACE(?![A-Z])|RANSACTIE|"
@@ -133,4 +134,5 @@ def strip_boilerplate(text: str) -> str:
     text = before + space if space and _REFERENCE.fullmatch(last) else text
     text = _JUNK.sub(" ", text).strip()
     cut = _TAIL.search(text)
-    return text[: cut.start()].strip(" ,;-") if cut and cut.start() > 0 else text.strip()
+    text = text[: cut.start()].strip(" ,;-") if cut and cut.start() > 0 else text.strip()
+    return text.removesuffix(" BGC").removesuffix(" FPO").removesuffix(" FPI").removesuffix(" DD")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.sandbox.engine import codes, processors, trades, verdict
-from pipeline.sandbox.engine.categories import NOT_ENOUGH
+from pipeline.sandbox.engine.categories import NOT_ENOUGH, OTHER
 
 if TYPE_CHECKING:
     from pipeline.sandbox.engine.line import Line
@@ -64,7 +64,7 @@ def category(taken: Line, party: Party) -> str:
     rule = taken.rule.rule if taken.rule else None
     known = party.merchant is not None and party.merchant.category
     # What was bought with a person-to-person service, or saved with a broker, says more than the way it was paid.
-    outdone = known and rule is not None and (rule.via or rule.party == "none")
+    outdone = rule is not None and ((known and (rule.via or rule.party == "none")) or (rule.via and party.trade))
     if rule is not None and _decides(rule, party) and not outdone:
         return verdict.by_rule(rule, taken.holder_type)
     weak = rule is not None and rule.strength == "weak"
@@ -74,9 +74,10 @@ def category(taken: Line, party: Party) -> str:
         if counter is not None:
             return counter if taken.holder_type == "consumer" else verdict.to_business(counter)
         return verdict.by_merchant(party.merchant, taken.entry_type, taken.holder_type, taken.every_token)
-    if rule is not None and weak:
+    told = party.code is not None and party.sure and taken.entry_type == "outgoing"
+    if rule is not None and weak and not (told and rule.consumer == OTHER):
         return verdict.by_rule(rule, taken.holder_type)
-    if party.code is not None and party.sure and taken.entry_type == "outgoing":
+    if party.code is not None and told:
         return codes.category(party.code, party.trade.category if party.trade else "", taken.holder_type)
     return _earned(taken, party)
 

@@ -51,10 +51,13 @@ def take_apart(description: str, entry_type: str, currency: str, country: str | 
         text = processors.without_site(strip_boilerplate(text))
     elif "*" in text[:6] and merchants.by_name(text.partition("*")[0]) is None:
         text = processors.without_mark(text)
+    if text.startswith("DOORDASH "):
+        text = text.replace(" ", "*", 1)  # the asterisk stood before it: DD *DOORDASH THAI HOUSE
     later = processors.behind(text)
-    if later is not None and later not in via:
-        via.append(later)
-        text = text[: text.rindex(" ", 0, text.rindex(" "))]
+    if later is not None:
+        service, text = later
+        if service not in via:
+            via.append(service)
     line, every = tokens(text), tokens(whole)
     every_key, every_starts = canonical(every)
     key, starts = _within(line, every, every_key, every_starts) or canonical(line)

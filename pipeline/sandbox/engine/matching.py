@@ -15,7 +15,7 @@ from rapidfuzz import fuzz, process
 
 from pipeline.sandbox.engine.merchants import BLOCK, SHORTEST_ALIKE, Entry, Merchant, index
 from pipeline.sandbox.engine.text import canonical, has_digit
-from pipeline.sandbox.engine.trades import Trade, by_words
+from pipeline.sandbox.engine.trades import Trade, by_words, is_trade
 from pipeline.sandbox.wordlist import word_set
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _GENERIC = word_set(
     " MEMBERSHIP HELP AUTOPAY"
     " TOPUP PAYG PREPAID MONTHLY ACCOUNT CUSTOMER CLIENTS KUNDEN DIGITAL TOP UP GASBAR STN DANKT SAGT DANKE"
     " RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA"
-    " NEDERLAND IRELAND"
+    " NEDERLAND IRELAND TIENDA WINKEL NEGOZIO MAGASIN LADEN CZ PL AT CH PT HU RO SK IE BE DK FI"
 )
 _SELLS_ALL = frozenset({"groceries", "department or discount store", "electronics", "vehicle maintenance"})
 """Behind such names another trade is a department of theirs."""
@@ -61,6 +61,7 @@ _AMBIGUOUS = 10
 _GLUED = word_set("USA USAI US UK EU INC LTD LLC COM COMBILL ONLINE INTL INT AB AG BV GMBH SA SE SARL")
 """What processors print behind a name with no space: SPOTIFYUSAI."""
 _LEAST_GLUED = 6
+_LEAST_NUMBERED = 4
 _LEAST_BEHIND = 9
 _LEAST_ABROAD = 6
 """Letters from which a name written by hand is believed outside its countries too."""
@@ -177,7 +178,8 @@ def _score(entry: Entry, start: int, line: _Line) -> int | None:
 
 def _alone(entry: Entry, line: _Line, start: int, stop: int) -> bool:
     """Whether nothing stands around the name but numbers, legal forms and the like: THE GEORGE HOTEL is no clothing."""
-    if start > 0 or not all(map(_plain, line.key[stop : line.kept])):
+    behind = line.key[stop : line.kept]
+    if start > 0 or not all(_plain(word) or is_trade(word) for word in behind):
         return False
     return entry.words > 1 or _same_trade(entry, line.key[stop : line.kept])
 
@@ -213,7 +215,7 @@ def _clear(entry: Entry, line: _Line, start: int, stop: int) -> bool:
     """Whether a name of the brand table is meant, and not a word of another name."""
     if start > 0:
         return entry.words > 1 and entry.letters >= _LEAST_BEHIND
-    behind = [word for word in line.key[stop : line.kept] if not _plain(word)]
+    behind = [word for word in line.key[stop : line.kept] if not (_plain(word) or is_trade(word))]
     if entry.words > 1:
         return entry.letters > _SHORT or _same_trade(entry, line.key[stop : line.kept])
     return (not behind or entry.letters >= _AMBIGUOUS) and _same_trade(entry, line.key[stop : line.kept])
@@ -267,7 +269,7 @@ def _by_resemblance(line: _Line, end: int) -> Hit | None:
     name = line.key[: line.kept]
     stop = next((at for at, word in enumerate(name) if at and word.isdigit()), len(name))
     name = name[:stop]
-    for finder in (_squeezed, _glued, _cut_off, _alike):
+    for finder in (_numbered, _squeezed, _glued, _cut_off, _alike):
         found = finder(name)
         if not found:
             continue
@@ -282,6 +284,19 @@ def _by_resemblance(line: _Line, end: int) -> Hit | None:
             first, behind = _span(line, 0, words, end)
             return Hit(fits[0].merchant, None, first, behind)
     return None
+
+
+def _numbered(name: list[str]) -> list[Entry]:
+    """`STATER BROS180`: a name with the shop's number stuck to it, everyday words too where nothing else is there."""
+    for length in (2, 1):
+        stem = name[length - 1].rstrip("0123456789") if length <= len(name) else ""
+        if len(stem) < _LEAST_NUMBERED or stem == name[length - 1]:
+            continue
+        whole = all(map(_plain, name[length:]))
+        entries = index().by_key.get(" ".join([*name[: length - 1], stem]), [])
+        known = [entry for entry in entries if entry.merchant.written or entry.words > 1]
+        return [entry for entry in known if whole or not entry.exact]
+    return []
 
 
 def _squeezed(name: list[str]) -> list[Entry]:

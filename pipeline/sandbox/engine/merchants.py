@@ -218,12 +218,15 @@ def _brands() -> Iterable[tuple[Merchant, list[str]]]:
         mcc, category = int(row["mcc"]), row["category"]
         if category == "ev charging" and _SUPPLIER.search(name):
             mcc, category = 4900, "utilities"  # a town's works have charging stations, but bills are for electricity
+        if category == "ev charging" and _NO_OPERATOR.search(name):
+            continue  # who has charging stations for its guests is known by something else
         company = Company(name, None, (mcc,))
         merchant = Merchant(company, category, "", _NONE, frozenset(countries.split()), addresses, written=False)
         yield merchant, aliases.split("|")
 
 
 _NONE: frozenset[str] = frozenset()
+_NO_OPERATOR = re.compile("Universi|College|Hospital|Hotel|Council|City of|County|School|Touring|ÖAMTC", re.IGNORECASE)
 _SUPPLIER = re.compile("werk|energie|energy|strom|electric|power|kraft|elektri", re.IGNORECASE)
 
 

@@ -20,6 +20,8 @@ _CHEQUE = re.compile(r"(?:CHECK|CHEQUE|CHQ|SCHECK|ASSEGNO|CHECKS?) ?(?:PAID|PD)?
 _GROCERS = (5411,)
 _LEAST_LETTERS = 2
 _LEAST_TRADE = 6
+_IN_SHOPS = frozenset({"vipps", "mobilepay", "twint", "payconiq", "satispay"})
+"""Wallets that people pay shops with as often as each other."""
 _OF_WAGES = frozenset({"PAY", "FEES", "FEE", "TAX", "ADP", "NET", "EIB", "TPS", "INVOICE", "DIR", "DEP"})
 """Behind the name of who pays wages for others; not the employer's."""
 _CARD = frozenset({"CARD", "POS", "CONTACTLESS", "PURCHASE"})
@@ -44,7 +46,7 @@ def find_party(taken: Line) -> Party:
         service = processors.COMPANIES[rule.via]
         if service not in taken.via:
             taken.via.append(service)
-        return _left_over(taken, likely=True) or Party(service)
+        return _left_over(taken, likely=rule.via not in _IN_SHOPS) or Party(service)
     if taken.place.city and _is_surname(taken):
         taken.place.city, taken.place.kept = None, len(taken.tokens)
     hit = _own_service(taken) or matching.find(

@@ -37,6 +37,7 @@ _NOT_A_MERCHANT = re.compile(
     r"|SETTLEMENT|DES|FEE|FEES|CASHBACK|PMT|NV|N\.V|ID|TECHNOLOGY|SE|REF|COM|\.COM|PLC|ADD|WITHDRAWAL|RETRY|"
     r"EUR|GBP|USD|OUTGOING|OY)\b"
 )
+_LAST = re.compile(r" (GOCARDLESS|STRIPE|ADYEN|MOLLIE|TITHE\.LY)(?: (?=\S*\d)\S+| [A-Z]+-\S+)?$")
 _OF_ITSELF = re.compile(_NOT_A_MERCHANT.pattern + "|AUSZAHLUNG|UITBETALING|VERSEMENT|ABONO|BONIFICO")
 """Behind a processor's name: it pays what it took for the holder."""
 _BEHIND = re.compile(
@@ -71,10 +72,10 @@ def by_name(name: list[str]) -> Company | None:
     return _BY_NAME.get(name[0]) if all(map(_OF_ITSELF.fullmatch, name[1:])) else None
 
 
-def behind(text: str) -> Company | None:
-    """The processor that the text names behind the merchant: `SPOTIFY BY ADYEN`, `VIA MOLLIE`."""
-    found = _BEHIND.search(text)
-    return COMPANIES[_BY_STAR[found[1]]] if found else None
+def behind(text: str) -> tuple[Company, str] | None:
+    """The processor that the text names behind the merchant, and what stands before: `SPOTIFY BY ADYEN`."""
+    found = _BEHIND.search(text) or _LAST.search(text)
+    return (COMPANIES[_BY_STAR[found[1]]], text[: found.start()]) if found else None
 
 
 def without_mark(text: str) -> str:
