@@ -43,7 +43,8 @@ _BOILERPLATE = re.compile(
     r"DOORLOPEND|PERIODIEKE OVERB\.?))*|GUTSCHRIFT|"
     r"(?:SEPA-?|ONLINE-?|ECHTZEIT-?)?[UÜ]BERWEISUNG|(?:SEPA-?|ONLINE-?|ECHTZEIT-?)?UEBERWEISUNG|"
     r"PAIEMENT (?:PAR )?(?:CARTE|CB|PSC|BANCONTACT|SANS CONTACT)|PAIEMENT(?: A)?|(?:ACHAT|AVOIR)(?: CB|"
-    r" BANCONTACT)?|(?:FACTURE )?CARTE(?: DU)?|CB|PRLVT?(?: SEPA)?|IDEAL(?= [A-Z])|"
+    r" BANCONTACT)?|(?:FACTURE )?CARTE(?: DU)?|CB|PRLVT?(?: SEPA)?|"
+    r"IDEAL(?= (?:MOLLIE|ADYEN|BUCKAROO|STRIPE|MULTISAFEPAY|STICHTING)\b)|"
     r"PRELEVEMENT(?: (?:EUROPEEN|SEPA|DE))*|DOMICILIATION(?: EUROPEENNE)?|"
     r"VIR(?:EMENT)?(?: (?:SEPA|PERM|PERMANENT|INST|INSTANTANE|RECU|EMIS|VERS|EN FAVEUR DE))*(?: /?DE)?|"
     r"COMPRA(?: (?:EN|CON TARJETA|TARJ\. \d{4}X+|TARJETA|INTERNET|ONLINE))*|(?:TRANSFERENCIA|"
@@ -76,7 +77,7 @@ _MASK = re.compile(
 )
 _CARD_ENDING = re.compile(r"CARD (?<!\wCARD )(?:NO\.? |ENDING (?:IN )?)?\d{4}\b")
 _JUNK = re.compile(
-    r" (?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d\d/\d{4}|\d\d?:\d\d(?:[AP]M?)?|"
+    r" (?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d\d/\d{4}|\d\d?:\d\d(?:[AP]M?)?|FACT \d{6}|"
     r"\d{1,2}[.-]\d{1,2}[.-](?:\d{2,4})?|\d{4}-\d\d-\d\d(?:T\S+)?)(?!\S)"
 )
 _REFERENCE = re.compile(r"[A-Z]*\d{6}[A-Z0-9]*")
@@ -92,7 +93,7 @@ _CARD_NUMBER = re.compile(r"(?:(?:#?\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?|\d
 _TAIL = re.compile(
     r"[ ,;-](?:/MOTIF|A(?:BWA|BWE|M \d|UTH(?: CODE)?[ :#])|B(?:CC |ETALINGSKENM|IC[ +:])|C(?:ARD ENDING|ARTA [X*N\d]|"
     r"B\*|ARTE \d|CD ID|O ENTRY|O ID|OAM|ONCEPTO|ONF(?:IRMATION)?[ :#]|RED ID|REDITOR ID|RED\+)|D(?:EBT\+|ES:|ESC DATE|"
-    r"U \d\d)|EREF|F(?:ACT \d|ACTURA|ACTURE|ACTUUR|AKTURA|OLGE-?NR)|GIROCARD|I(?:BAN(?![A-Z]+\b)|D[:#]|NCASSANT|"
+    r"U \d\d)|EREF|F(?:ACTURA|ACTURE|ACTUUR|AKTURA|OLGE-?NR)|GIROCARD|I(?:BAN(?![A-Z]+\b)|D[:#]|NCASSANT|"
     r"NDN:|NVOICE)|"
     r"K(?:ARTE \d|D-?NR|ENMERK|FN \d|REF|UNDENNR|UNDENNUMMER)|M(?:ACHTIGING|ANDAAT|ANDATE[ :]|ANDAT[ :]|REF)|N(?:R:|"
     r"UM\. |\. ?TESSERA)|O(?:AMT|MSCHRIJVING|N \d|RIG ID)|P(?:ASVOLGNR|AS\d|PD ID|URP\+)|R(?:ATE \d|E-?NR|"

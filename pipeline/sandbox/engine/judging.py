@@ -75,7 +75,7 @@ def category(taken: Line, party: Party) -> str:
             return counter if taken.holder_type == "consumer" else verdict.to_business(counter)
         return verdict.by_merchant(party.merchant, taken.entry_type, taken.holder_type, taken.every_token)
     told = party.code is not None and party.sure and taken.entry_type == "outgoing"
-    if rule is not None and weak and not (told and rule.consumer == OTHER):
+    if rule is not None and weak and not (told and party.trade and rule.consumer == OTHER):
         return verdict.by_rule(rule, taken.holder_type)
     if party.code is not None and told:
         return codes.category(party.code, party.trade.category if party.trade else "", taken.holder_type)

@@ -19,6 +19,8 @@ _REMOTE = re.compile(r"(?:\d{3}[-. ]?\d{3}[-. ]?\d{4}|\.(?:COM|NET|ORG|IO|CO|TV)
 """Where a telephone or a website stands for the town, the state is that of an office, and nothing happened there."""
 _OWN_ACCOUNT = re.compile(r"\b\d\d-\d\d-\d\d \d{8} ?")
 """Sort code and account, which may stand between the words of a kind of payment."""
+_SEPA_FIELD = re.compile(r"\b(?:SVWZ|EREF|KREF|MREF|CRED|ABWA|ABWE|PURP)\+")
+"""Names of fields, stuck to what is in them: SVWZ+GEHALT."""
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ def take_apart(description: str, entry_type: str, currency: str, country: str | 
         service, text = later
         if service not in via:
             via.append(service)
-    line, every = tokens(text), tokens(whole)
+    line, every = tokens(text), tokens(_SEPA_FIELD.sub("", whole) if "+" in whole else whole)
     every_key, every_starts = canonical(every)
     key, starts = _within(line, every, every_key, every_starts) or canonical(line)
     place = places.locate(line, country, currency)

@@ -62,6 +62,7 @@ _GLUED = word_set("USA USAI US UK EU INC LTD LLC COM COMBILL ONLINE INTL INT AB 
 """What processors print behind a name with no space: SPOTIFYUSAI."""
 _LEAST_GLUED = 6
 _LEAST_NUMBERED = 4
+_LEAST_CLEAR = 5
 _LEAST_BEHIND = 9
 _LEAST_ABROAD = 6
 """Letters from which a name written by hand is believed outside its countries too."""
@@ -179,9 +180,10 @@ def _score(entry: Entry, start: int, line: _Line) -> int | None:
 def _alone(entry: Entry, line: _Line, start: int, stop: int) -> bool:
     """Whether nothing stands around the name but numbers, legal forms and the like: THE GEORGE HOTEL is no clothing."""
     behind = line.key[stop : line.kept]
-    if start > 0 or not all(_plain(word) or is_trade(word) for word in behind):
+    own = entry.letters >= _LEAST_CLEAR or entry.merchant.category == "fuel"
+    if start > 0 or not all(_plain(word) or (own and is_trade(word)) for word in behind):
         return False
-    return entry.words > 1 or _same_trade(entry, line.key[stop : line.kept])
+    return (entry.words > 1 and all(map(_plain, behind))) or _same_trade(entry, behind)
 
 
 def _same_trade(entry: Entry, behind: list[str]) -> bool:
@@ -215,7 +217,8 @@ def _clear(entry: Entry, line: _Line, start: int, stop: int) -> bool:
     """Whether a name of the brand table is meant, and not a word of another name."""
     if start > 0:
         return entry.words > 1 and entry.letters >= _LEAST_BEHIND
-    behind = [word for word in line.key[stop : line.kept] if not (_plain(word) or is_trade(word))]
+    own = entry.letters >= _LEAST_CLEAR  # a word of its trade is then no part of another name
+    behind = [word for word in line.key[stop : line.kept] if not (_plain(word) or (own and is_trade(word)))]
     if entry.words > 1:
         return entry.letters > _SHORT or _same_trade(entry, line.key[stop : line.kept])
     return (not behind or entry.letters >= _AMBIGUOUS) and _same_trade(entry, line.key[stop : line.kept])
