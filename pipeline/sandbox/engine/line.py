@@ -72,9 +72,11 @@ def take_apart(description: str, entry_type: str, currency: str, country: str | 
 
 
 def _within(line: list[str], every: list[str], key: list[str], starts: list[int]) -> tuple[list[str], list[int]] | None:
-    """The canonical tokens of a line that stands among every token as it is, taken from theirs."""
-    if len(line) == len(every):
-        return (key, starts) if line == every else None
+    """The canonical tokens of a line whose tokens are among every token of the description, taken from theirs."""
+    if line == every:
+        return key, starts
+    if key is every and set(every).issuperset(line):
+        return line, list(range(len(line)))  # every token is what it is compared as
     if not line or line[0] not in every:
         return None
     first = every.index(line[0])

@@ -56,6 +56,8 @@ def find_party(taken: Line) -> Party:
         return Party()
     if hit is not None and hit.start > 0 and _names_person(taken):
         hit = None
+    if hit is not None and rule is None:
+        return _known(taken, hit)
     if hit is not None and not _paid_by(taken, hit):
         return _through_bank(taken, hit) or _through_payroll(taken, hit) or _known(taken, hit)
     domain = printed_site(taken.text)
@@ -177,7 +179,7 @@ def _said_to_be(taken: Line, hit: Hit) -> frozenset[str] | None:
 
 def _own_service(taken: Line) -> Hit | None:
     """`GOOGLE *ADS…`: Google is the processor of others, and sells services of its own under names of their own."""
-    if processors.COMPANIES["google"] not in taken.via:
+    if not taken.via or processors.COMPANIES["google"] not in taken.via:
         return None
     hit = matching.identify(["GOOGLE", *taken.tokens], len(taken.tokens) + 1)
     return hit._replace(end=0) if hit and hit.merchant.company.website != "google.com" else None
