@@ -39,9 +39,7 @@ def start_sandbox(settings: Settings, config: SandboxConfig | None = None) -> Sa
     try:
         return process.start()
     except SandboxError as error:
-        raise ConfigError(
-            str(error), hint="Its state is in the data folder; see `enrich sandbox --help`."
-        ) from error
+        raise ConfigError(str(error), hint="Its state is in the data folder; see `enrich sandbox --help`.") from error
 
 
 def sandbox_dir(settings: Settings) -> Path:
