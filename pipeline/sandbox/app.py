@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import re
 import uuid
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -29,6 +28,7 @@ from pipeline.sandbox.faults.wire import FaultyAnswer
 from pipeline.sandbox.keys import places
 from pipeline.sandbox.life import SECOND
 from pipeline.sandbox.limits import CallRates
+from pipeline.sandbox.paths import keep_encoded, plain
 from pipeline.sandbox.routes import OPEN, V3, Operation
 from pipeline.sandbox.store import Store
 
@@ -59,11 +59,11 @@ def build_app(config: SandboxConfig) -> ASGIApp:
         HTTPException: _on_http_exception,
         Exception: _on_defect,
     }
-    return _CommonHeaders(Starlette(routes=routes, exception_handlers=troubles))
+    return _Outermost(Starlette(routes=routes, exception_handlers=troubles))
 
 
 def _v3_route(sandbox: Sandbox, path: str, operations: dict[str, Operation]) -> Route:
-    label = re.sub(r":path\}", "}", path)
+    label = plain(path)
 
     async def endpoint(request: Request) -> Response:
         try:
@@ -197,8 +197,8 @@ def _on_defect(_: Request, error: Exception) -> Response:
     return answer({"detail": "Internal Server Error"}, 500)
 
 
-class _CommonHeaders:
-    """Puts on every answer `X-Request-ID`, the caller's own (a guess, open question) or a new one, and `Date`."""
+class _Outermost:
+    """Keeps encoded slashes apart; puts `Date` and `X-Request-ID`, the caller's (a guess) or a new one, on answers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -218,4 +218,4 @@ class _CommonHeaders:
                 message["headers"] = headers
             await send(message)
 
-        await self._app(scope, receive, send_with_more)
+        await self._app(keep_encoded(scope), receive, send_with_more)
