@@ -83,11 +83,11 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
             "DELETE": Operation(webhooks.delete, "webhooks"),
         },
     ),
+    ("/v3/categories/{id:id}/reset", {"POST": Operation(categories.reset, "categories")}),
     (
-        "/v3/categories/{id}",
+        "/v3/categories/{id:id}",
         {"GET": Operation(categories.read, "categories"), "POST": Operation(categories.change, "categories")},
     ),
-    ("/v3/categories/{id}/reset", {"POST": Operation(categories.reset, "categories")}),
     ("/v3/rules", {"GET": Operation(rules.list_, "rules"), "POST": Operation(rules.append, "rules")}),
     ("/v3/rules/replace", {"POST": Operation(rules.replace, "rules")}),
     ("/v3/rules/{id}", {"PATCH": Operation(rules.change, "rules"), "DELETE": Operation(rules.delete, "rules")}),

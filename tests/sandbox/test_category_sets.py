@@ -123,3 +123,11 @@ def test_wrong_sets(caller, body, loc):
     refused = caller.post("/v3/categories/consumer", json=body)
     assert refused.status_code == 422
     assert [one["loc"] for one in refused.json()["detail"]] == loc
+
+
+@pytest.mark.parametrize("path", ["a%2Fb", "a/b", "a%2Freset", "reset"])
+def test_a_set_may_have_any_name(caller, path):
+    caller.post(f"/v3/categories/{path}", json=OWN).raise_for_status()
+    assert caller.get(f"/v3/categories/{path}").json() == OWN
+    assert caller.post(f"/v3/categories/{path}/reset").json() is None
+    assert caller.get(f"/v3/categories/{path}").status_code == 404
