@@ -1,9 +1,9 @@
 """Rules at work: what the engine has found, changed by a key's ruleset.
 
 Belongs here: evaluating checked rules, one after the other, each on what the ones before have made of a transaction.
-An expression that meets a property without a value, or a division by zero, has no value itself: a condition without
-one does not hold, an action without one is not taken. The properties have v2 names; what they are of a v3 answer, and
-that its one general category is the last label, is our reading.
+An expression that meets a property without a value, or a division by zero, has no value itself, nor has an MCC that is
+none: a condition without one does not hold, an action without one is not taken. The properties have v2 names; what they
+are of a v3 answer, and that its one general category is the last label, is our reading.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.sandbox.engine import enrich
 from pipeline.sandbox.personal.matching import NOT_ENOUGH
+from pipeline.sandbox.personal.rule_check import is_mcc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,8 +76,8 @@ def _act(rule: dict[str, Any], subject: Subject) -> None:
 
 
 def _code(number: float) -> int:
-    """An MCC; a number with a fraction is none."""
-    if number != number // 1:
+    """An MCC that a rule has computed."""
+    if not is_mcc(number):
         raise _NoValueError
     return int(number)
 
