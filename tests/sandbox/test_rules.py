@@ -161,6 +161,15 @@ def test_an_expression_without_a_value_does_nothing():
     assert applied({"set_mcc": [{"+": [9998, 1]}, 0, 7.0]})["entities"]["counterparty"]["mccs"] == [9999, 0, 7]
 
 
+def test_a_text_does_not_grow_without_end():
+    twice = {"set": "merchant", "to": {"+": [{"get": "merchant"}, {"get": "merchant"}]}}
+    name = "Starbucks" * 2**10
+    assert applied(*[twice] * 600)["entities"]["counterparty"]["name"] == name
+    for growing in ({"to_upper": "\u0149" * 6_000}, {"+": [name] * 1_500}, "a" * 10_001):
+        assert applied({"set": "merchant", "to": growing}) == enrich(ITEM, "consumer")
+    assert applied({"set": "merchant", "to": "a" * 10_000})["entities"]["counterparty"]["name"] == "a" * 10_000
+
+
 @pytest.mark.parametrize(
     ("rule", "where"),
     [
