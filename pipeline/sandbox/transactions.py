@@ -40,7 +40,8 @@ def read(call: Call) -> Response:
 def assign(call: Call) -> Response:
     """POST /v3/transactions/{id}/assign: 404 for either id; 400 (a guess) unless both holders are of one type.
 
-    One without a holder, or with one that does not exist, may go to any.
+    One without a holder, or with one that does not exist, may go to any. The transaction is seen as its new holder's
+    from then on; the results of the batch that it came with stay what they were.
     """
     holder = validation.assignment(call.body)
     with call.store.write() as con:
@@ -54,6 +55,11 @@ def assign(call: Call) -> Response:
         if before not in (kind, NO_HOLDER, UNKNOWN_HOLDER):
             raise ApiError(400, "The account holders must be of the same type")
         item = msgspec.structs.replace(decoded(body), account_holder_id=holder)
+        con.execute(
+            "UPDATE items SET first_body = body, first_kind = holder_kind, first_set = category_set"
+            " WHERE seq = ? AND position = ? AND first_kind IS NULL",
+            where,
+        )
         sql = "UPDATE items SET holder = ?, holder_kind = ?, category_set = ?, body = ? WHERE seq = ? AND position = ?"
         con.execute(sql, (holder, kind, category_set, encoded(item), *where))
     return read(call)

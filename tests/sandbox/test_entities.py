@@ -116,6 +116,26 @@ def test_a_transaction_of_a_batch_without_a_holder_gets_one(caller):
     assert [one["submission"] for one in charged] == [batch]
 
 
+def test_what_a_batch_answered_stays_when_a_transaction_gets_another_holder(caller, items):
+    own = {"incoming": [], "outgoing": ["Treats and coffee"]}
+    caller.post("/v3/categories/mine", json=own).raise_for_status()
+    for holder, named in (("a", "mine"), ("b", None)):
+        made = {"id": holder, "type": "consumer", "category_id": named}
+        caller.post("/v3/account_holders", json=made).raise_for_status()
+    sent = [*items(1, "none-"), *items(1, "ghost-", account_holder_id="ghost"), *items(1, "a-", account_holder_id="a")]
+    batch = caller.finished(sent)
+    before = caller.get(f"/v3/batches/{batch}/results").content
+    errors = [one["error"] for one in caller.get("/sandbox/books/items").json() if one["submission"] == batch]
+    assert errors == [None, "account_holder_not_found", None]
+    for holder in ("b", "a", "b"):
+        for item in sent:
+            assert assign(caller, item["id"], holder).json()["account_holder_id"] == holder
+    assert caller.get(f"/v3/batches/{batch}/results").content == before
+    assert [one["error"] for one in caller.get("/sandbox/books/items").json() if one["submission"] == batch] == errors
+    listed = caller.get("/v3/transactions", params={"account_holder_id": "b"}).json()["data"]
+    assert [one["categories"]["general"] for one in listed] == ["coffee shop"] * 3
+
+
 def test_the_category_set_of_the_new_holder_counts(caller):
     own = {"incoming": [], "outgoing": ["Treats and coffee"]}
     caller.post("/v3/categories/mine", json=own).raise_for_status()
