@@ -9,6 +9,7 @@ from pipeline.sandbox.call import Call, Streamed, answer, encode
 from pipeline.sandbox.enriched import PARTS_AT_FIRST, enriched
 from pipeline.sandbox.errors import ApiError, not_found
 from pipeline.sandbox.life import Submission
+from pipeline.sandbox.named import note, parties
 from pipeline.sandbox.paging import choice, page, window
 from pipeline.sandbox.personal.lens import Lens
 from pipeline.sandbox.store import now_us
@@ -88,6 +89,8 @@ def _stream(store: Store, batch: Submission, lens: Lens) -> Iterator[bytes]:
     )
     for first in range(0, batch.total, RESULTS_PER_CHUNK):
         rows = store.connection().execute(sql, (batch.seq, first, first + RESULTS_PER_CHUNK)).fetchall()
-        chunk = encode([enriched(row, batch.made, lens) for row in rows])
+        found = [enriched(row, batch.made, lens) for row in rows]
+        note(store, batch.owner, parties(found))
+        chunk = encode(found)
         yield (b"," if first else b"") + chunk[1:-1]
     yield b"]}"

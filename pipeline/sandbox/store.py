@@ -80,7 +80,7 @@ CREATE INDEX deliveries_of ON deliveries (event);
 """
 # What a key has made its own. Category sets and rulesets are never changed: the last row of an id, or of an owner,
 # counts, and an item or submission names the row that counted when it was accepted (none: the default set, no rules).
-# A set without a body has been reset. `entities`: resolved by a name that the engine does not know.
+# A set without a body has been reset. `entities`: resolved by a name that the engine does not know, or shown.
 _PERSONAL = """
 ALTER TABLE owners ADD COLUMN organization TEXT;
 ALTER TABLE items ADD COLUMN category_set INTEGER;

@@ -13,6 +13,7 @@ from pipeline.sandbox.call import Call, answer
 from pipeline.sandbox.enriched import PARTS, decoded, enriched, transaction
 from pipeline.sandbox.errors import ApiError, not_found
 from pipeline.sandbox.life import Submission
+from pipeline.sandbox.named import note, parties
 from pipeline.sandbox.paging import Window, page, window
 from pipeline.sandbox.personal.lens import Lens
 from pipeline.sandbox.store import now_us
@@ -26,7 +27,7 @@ def create(call: Call) -> Response:
     item = validation.transaction(call.body)
     made = accept_one(call, item)
     row = call.store.connection().execute(f"SELECT {PARTS} FROM items WHERE seq = ?", (made.seq,)).fetchone()  # noqa: S608
-    return answer(enriched(row, made.made, _lens(call, made)))
+    return answer(_noted(call, [enriched(row, made.made, _lens(call, made))])[0])
 
 
 def read(call: Call) -> Response:
@@ -34,7 +35,7 @@ def read(call: Call) -> Response:
     found, position = latest(call, call.path["id"], now_us())
     sql = f"SELECT {PARTS} FROM items WHERE seq = ? AND position = ?"  # noqa: S608
     row = call.store.connection().execute(sql, (found.seq, position)).fetchone()
-    return answer(transaction(row, found.made, _lens(call, found)))
+    return answer(_noted(call, [transaction(row, found.made, _lens(call, found))])[0])
 
 
 def assign(call: Call) -> Response:
@@ -113,7 +114,13 @@ def _of_submission(
     given = {"seq": found.seq, "before": before, "holder": holder, "now": now, "limit": wanted}
     lens = _lens(call, found)
     rows = call.store.connection().execute(sql, given).fetchall()
-    return [((found.seq, row[0]), transaction(row[1:], found.made, lens)) for row in rows]
+    shown = _noted(call, [transaction(row[1:], found.made, lens) for row in rows])
+    return [((found.seq, row[0]), one) for row, one in zip(rows, shown, strict=True)]
+
+
+def _noted(call: Call, shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    note(call.store, call.owner, parties(shown))
+    return shown
 
 
 def _lens(call: Call, found: Submission) -> Lens:
