@@ -181,6 +181,31 @@ def test_without_any_sign_it_is_no_dollar_where_nobody_writes_dates_so():
     assert found.overview.accounts[0].iso_currency_code is None
 
 
+@pytest.mark.parametrize(
+    ("line", "amount"),
+    [
+        ("Currency: BTN", "-1.00"),
+        ("Currency: XYZ", "-1.00"),
+        ("All amounts in BYN", "-1.00"),
+        ("Currency (NAD)", "-1.00"),
+        ("Your account", "-VES 1.00"),
+        ("Springfield, IL 62701-1234", "-1.00 PAB"),
+    ],
+)
+def test_a_currency_that_the_api_does_not_have_is_not_taken_for_another(line, amount):
+    rows = [("Date", "Details", "Amount"), ("2024-05-03", "Shop", amount)]
+    found = extract(statement(line, rows), most_pages=20, seconds=20)
+    assert isinstance(found, Refused)
+    assert "which the API does not have" in found.reason
+
+
+def test_words_of_three_letters_are_no_currencies():
+    rows = [("Date", "Details", "Amount"), ("2024-05-03", "Shop", "-1.00")]
+    for line in ("FOREIGN CURRENCY FEE", "Amounts shown in the USA", "Currency: EUR"):
+        account = read(statement(line, rows))
+        assert account.transactions[0].currency == ("EUR" if "EUR" in line else "USD")
+
+
 def test_a_card_with_neither_signs_nor_balances_has_purchases():
     account = read(
         typed(

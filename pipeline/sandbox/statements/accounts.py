@@ -10,6 +10,7 @@ import uuid
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from pipeline.sandbox.schema import CURRENCIES
 from pipeline.sandbox.statements import currencies, shapes
 from pipeline.sandbox.statements.dates import Calendar
 from pipeline.sandbox.statements.gathering import Account, Statement, gather
@@ -42,6 +43,8 @@ def _account(found: Account, statement: Statement) -> shapes.StatementAccount:
     if known is None and calendar.abroad:
         raise UnreadableError("Nothing tells the currency")
     currency = known or "USD"
+    if currency not in CURRENCIES:
+        raise UnreadableError(f"The currency is {currency}, which the API does not have")
     dates = [calendar.date(one.date) for one in found.rows if one.date]
     amounts = _signed(found, newest_first=dates[0] > dates[-1])
     opening, closing, reconciled = _balances(found, amounts, newest_first=dates[0] > dates[-1])
@@ -179,8 +182,12 @@ def _overview(found: Statement) -> shapes.Overview:
                 number=one.number,
                 opening_balance=_float(one.opening),
                 closing_balance=_float(one.closing),
-                iso_currency_code=currencies.settle(one.currency, one.number, found.home),
+                iso_currency_code=_of_the_api(currencies.settle(one.currency, one.number, found.home)),
             )
             for one in found.accounts
         ],
     )
+
+
+def _of_the_api(currency: str | None) -> str | None:
+    return currency if currency in CURRENCIES else None
