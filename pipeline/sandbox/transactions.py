@@ -78,9 +78,9 @@ def delete(call: Call) -> Response:
 
 
 def list_(call: Call) -> Response:
-    """GET /v3/transactions, newest first, by holder and time of creation."""
+    """GET /v3/transactions, newest first, by holder, even one with an empty id, and time of creation."""
     part = window(call, DEFAULT_LIMIT)
-    holder = call.query.get("account_holder_id") or None
+    holder = call.query.get("account_holder_id")
     now = now_us()
     rows: list[tuple[tuple[int, int], Any]] = []
     con = call.store.connection()

@@ -294,3 +294,11 @@ def test_a_slash_that_is_not_encoded_belongs_to_the_id_as_well(caller):
     """Ntropy's own client does not encode it."""
     caller.holder("a/b")
     assert caller.get("/v3/account_holders/a/b").json()["id"] == "a/b"
+
+
+def test_an_empty_holder_is_asked_for_and_not_there(caller, items):
+    caller.holder("h")
+    caller.finished(items(2, account_holder_id="h") + items(1, "none"))
+    assert len(caller.get("/v3/transactions").json()["data"]) == 3
+    assert caller.get("/v3/transactions?account_holder_id=").json() == {"next_cursor": None, "data": []}
+    assert len(caller.get("/v3/transactions?account_holder_id=h").json()["data"]) == 2
