@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import re
 import uuid
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -29,6 +28,7 @@ from pipeline.sandbox.faults.wire import FaultyAnswer
 from pipeline.sandbox.keys import places
 from pipeline.sandbox.life import SECOND
 from pipeline.sandbox.limits import CallRates
+from pipeline.sandbox.paths import keep_encoded, plain
 from pipeline.sandbox.routes import OPEN, V3, Operation
 from pipeline.sandbox.store import Store
 
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 OK = 200
-MAX_BODY = 64 * 1024 * 1024
-"""24,960 items with descriptions of 1,024 characters are some 32 MB."""
 
 
 def build_app(config: SandboxConfig) -> ASGIApp:
@@ -61,15 +59,15 @@ def build_app(config: SandboxConfig) -> ASGIApp:
         HTTPException: _on_http_exception,
         Exception: _on_defect,
     }
-    return _CommonHeaders(Starlette(routes=routes, exception_handlers=troubles))
+    return _Outermost(Starlette(routes=routes, exception_handlers=troubles))
 
 
 def _v3_route(sandbox: Sandbox, path: str, operations: dict[str, Operation]) -> Route:
-    label = re.sub(r":path\}", "}", path)
+    label = plain(path)
 
     async def endpoint(request: Request) -> Response:
         try:
-            body = await _body(request)
+            body = await _body(request, sandbox.config.max_body_bytes)
         except ClientDisconnect:
             # A request that never arrived whole is none: it is not counted, and nobody is left to read an answer.
             return Response(status_code=400)
@@ -89,7 +87,8 @@ class _Serving:
     label: str
     operations: dict[str, Operation]
     request: Request
-    body: bytes
+    body: bytes | None
+    """None: larger than is taken."""
     visit: Visit | None = None
     skew: float = 0.0
 
@@ -97,7 +96,7 @@ class _Serving:
         """The answer, or one that will process the request when the rules that fired allow."""
         method, thing = self.request.method, self.request.path_params.get("id", "")
         self.sandbox.store.count_request(method, self.label)
-        self.visit = self.sandbox.faults.visit(f"{method} {self.label}", thing, self.body)
+        self.visit = self.sandbox.faults.visit(f"{method} {self.label}", thing, self.body or b"")
         fired = [one.rule for one in self.visit.ask(AnswerRule)] if self.visit else []
         if fired:
             self.skew = sum(rule.seconds for rule in fired if isinstance(rule, Skew))
@@ -131,8 +130,8 @@ class _Serving:
             raise ApiError(405, "Method Not Allowed", headers={"Allow": ", ".join(self.operations)})
         owner = owner_of(sandbox, request.headers.get("x-api-key"))
         sandbox.rates.take(owner, operation.rate)
-        if len(self.body) > MAX_BODY:
-            raise ApiError(413, "Request body too large")
+        if self.body is None:
+            raise _too_large()
         skew = round(self.skew * SECOND)
         kind = request.headers.get("content-type", "")
         call = Call(sandbox, owner, request.path_params, request.query_params, self.body, self.visit, skew, kind)
@@ -146,9 +145,11 @@ def _open_endpoint(
         if path.startswith("/sandbox/") and not _is_loopback(request):
             return _refusal(ApiError(403, "The books are open to callers on this machine only"))
         try:
-            body = b"" if request.method == "GET" else await _body(request)
+            body = b"" if request.method == "GET" else await _body(request, sandbox.config.max_body_bytes)
         except ClientDisconnect:
             return Response(status_code=400)
+        if body is None:
+            return _refusal(_too_large())
         handler = handlers["GET" if request.method == "HEAD" else request.method]
         call = Call(sandbox, 0, request.path_params, request.query_params, body)
         try:
@@ -159,15 +160,21 @@ def _open_endpoint(
     return endpoint
 
 
-async def _body(request: Request) -> bytes:
-    """The whole body, but not more than a little over the limit: `_handle` refuses that."""
+async def _body(request: Request, most: int) -> bytes | None:
+    """The whole body; None for one of more than `most` bytes, which is read to its end and not kept."""
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size <= MAX_BODY:
+        if size <= most:
             parts.append(part)
-    return b"".join(parts) if size <= MAX_BODY else bytes(MAX_BODY + 1)
+        else:
+            parts.clear()
+    return b"".join(parts) if size <= most else None
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, "Request body too large")
 
 
 def _is_loopback(request: Request) -> bool:
@@ -190,8 +197,8 @@ def _on_defect(_: Request, error: Exception) -> Response:
     return answer({"detail": "Internal Server Error"}, 500)
 
 
-class _CommonHeaders:
-    """Puts on every answer `X-Request-ID`, the caller's own (a guess, open question) or a new one, and `Date`."""
+class _Outermost:
+    """Keeps encoded slashes apart; puts `Date` and `X-Request-ID`, the caller's (a guess) or a new one, on answers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -211,4 +218,4 @@ class _CommonHeaders:
                 message["headers"] = headers
             await send(message)
 
-        await self._app(scope, receive, send_with_more)
+        await self._app(keep_encoded(scope), receive, send_with_more)

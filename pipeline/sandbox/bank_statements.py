@@ -79,8 +79,10 @@ _COLUMNS = ", ".join(_Statement._fields)
 def create(call: Call) -> Response:
     """POST /v3/bank_statements: a form with the PDF as `file`; what cannot be read ends in error.
 
-    The currency is what is printed, or else that of the bank's country. Where neither tells it, USD is taken, and
-    `verify` shows none; but a statement that writes the day first is refused.
+    The currency is what is printed, or else that of the bank's country; one that the API does not have is an error.
+    Where neither tells it, USD is taken, and `verify` shows none; but a statement that writes the day first is refused,
+    and so is one whose dates may be read either way. With US dollars such dates have the month first, with any other
+    currency they are read so that they are closer together.
     """
     given = read_upload(call.content_type, call.body)
     if len(given.content) > call.config.max_statement_bytes:

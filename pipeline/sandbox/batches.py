@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.sandbox import validation
 from pipeline.sandbox.call import Call, Streamed, answer, encode
-from pipeline.sandbox.enriched import PARTS, enriched
+from pipeline.sandbox.enriched import PARTS_AT_FIRST, enriched
 from pipeline.sandbox.errors import ApiError, not_found
 from pipeline.sandbox.life import Submission
+from pipeline.sandbox.named import note, parties
 from pipeline.sandbox.paging import choice, page, window
 from pipeline.sandbox.personal.lens import Lens
 from pipeline.sandbox.store import now_us
@@ -83,11 +84,13 @@ def _stream(store: Store, batch: Submission, lens: Lens) -> Iterator[bytes]:
     head = encode({"id": batch.id, "total": batch.total, "status": "completed"})
     yield head[:-1] + b',"results":['
     sql = (
-        f"SELECT {PARTS} FROM items WHERE seq = ? AND position >= ? AND position < ?"  # noqa: S608
+        f"SELECT {PARTS_AT_FIRST} FROM items WHERE seq = ? AND position >= ? AND position < ?"  # noqa: S608
         " ORDER BY position"
     )
     for first in range(0, batch.total, RESULTS_PER_CHUNK):
         rows = store.connection().execute(sql, (batch.seq, first, first + RESULTS_PER_CHUNK)).fetchall()
-        chunk = encode([enriched(row, batch.made, lens) for row in rows])
+        found = [enriched(row, batch.made, lens) for row in rows]
+        note(store, batch.owner, parties(found))
+        chunk = encode(found)
         yield (b"," if first else b"") + chunk[1:-1]
     yield b"]}"

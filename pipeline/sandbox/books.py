@@ -186,8 +186,8 @@ class Books:
     def items(self, identity: str | None = None) -> list[ItemRecord]:
         """Every charge in the order of acceptance, or those of one transaction id, with what its batch came to."""
         sql = (
-            "SELECT i.id, s.id, coalesce(s.nth, 0), i.position, s.outcome, i.holder_kind, i.flawed, i.fault"
-            " FROM items i JOIN submissions s ON s.seq = i.seq WHERE :id IS NULL OR i.id = :id"
+            "SELECT i.id, s.id, coalesce(s.nth, 0), i.position, s.outcome, coalesce(i.first_kind, i.holder_kind),"
+            " i.flawed, i.fault FROM items i JOIN submissions s ON s.seq = i.seq WHERE :id IS NULL OR i.id = :id"
             " ORDER BY i.seq, i.position"
         )
         with self._open() as con:

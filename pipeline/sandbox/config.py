@@ -14,6 +14,9 @@ from typing import Any, get_type_hints
 
 MAX_BATCH_ITEMS = 24_960
 """Most items in one batch (Ntropy's OpenAPI document)."""
+_LARGEST_ITEM = 12 * (256 + 256 + 1024) + 1024
+"""Bytes of JSON of an item: ids and a description at their limits, each character written as two escapes of six bytes,
+as those beyond 16 bits are, and the rest. Larger ones have a long `raw_address`, which no source limits."""
 
 
 def _knob(default: Any, text: str) -> Any:
@@ -85,6 +88,9 @@ class SandboxConfig:
     item_error_attempts: int | None = _knob(None, "times that such an item fails before it succeeds; not set: always")
     fault_plan: Path | None = field(
         default=None, metadata={"help": "JSON file of faults on chosen calls; its format: pipeline/sandbox/faults"}
+    )
+    max_body_bytes: int = _knob(
+        MAX_BATCH_ITEMS * _LARGEST_ITEM, "size of a body beyond which it is a 413; the default takes every full batch"
     )
     max_page: int = _knob(100, "longest page of a list; a larger limit is cut down to it (not documented)")
     reverse_created_filters: bool = _knob(default=False, text="created_after and created_before as the docs word them")

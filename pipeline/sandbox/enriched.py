@@ -28,6 +28,11 @@ _DECODER = msgspec.msgpack.Decoder(Item)
 
 
 PARTS = "body, holder_kind, flawed, fault, category_set"
+PARTS_AT_FIRST = (
+    "coalesce(first_body, body), coalesce(first_kind, holder_kind), flawed, fault,"
+    " CASE WHEN first_kind IS NULL THEN category_set ELSE first_set END"
+)
+"""The same as they were when the item was accepted, whatever holder the transaction has been assigned to since."""
 Stored = tuple[bytes, str, int, bytes | None, int | None]
 """The columns `PARTS` of an item."""
 

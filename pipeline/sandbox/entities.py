@@ -1,7 +1,7 @@
 """The entity routes (fact sheet, section 7).
 
 Belongs here: finding an entity by id, name or website. The engine knows companies and names others; the state file
-keeps those that were resolved, so that their ids are known from then on.
+keeps those that were resolved, or shown in a result (`named`), so that their ids are known from then on.
 """
 
 from __future__ import annotations
@@ -16,37 +16,40 @@ import msgspec
 from pipeline.sandbox import validation
 from pipeline.sandbox.call import Call, answer, encode
 from pipeline.sandbox.engine import enrich, known_entity
-from pipeline.sandbox.enriched import decoded
 from pipeline.sandbox.errors import ApiError, invalid, not_found
 from pipeline.sandbox.limits import take_credits
 from pipeline.sandbox.schema import Item, Location
 from pipeline.sandbox.store import now_us
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from starlette.responses import Response
 
-SEARCHED = 20_000
-"""Latest items of the key that are looked through for an id: about a second."""
 _FIELDS = ("id", "name", "website", "logo", "phone_number", "tax_number", "naics2017", "mccs", "parent")
 _SITE = re.compile(r"(?:https?://)?(?:www\.)?([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?:[/?#].*)?", re.IGNORECASE)
 
 
 def read(call: Call) -> Response:
-    """GET /v3/entities/{id}: one that is known, was resolved, or was named by a result; 400 for no UUID (a guess)."""
-    try:
-        identity = str(uuid.UUID(call.path["id"]))
-    except ValueError as error:
-        raise ApiError(400, "The id of an entity is a UUID") from error
-    sql = "SELECT body FROM entities WHERE owner = ? AND id = ?"
-    row = call.store.connection().execute(sql, (call.owner, identity)).fetchone()
-    found = msgspec.json.decode(row[0]) if row else known_entity(identity)
+    """GET /v3/entities/{id}: one that is known, was resolved, or was shown in a result; 400 for no UUID (a guess).
+
+    A rule may have given it an id that is none.
+    """
+    asked = call.path["id"]
+    found = _kept(call, asked)
     if found is None:
-        found = next((one for one in _named(call) if one["id"] == identity), None)
+        try:
+            identity = str(uuid.UUID(asked))
+        except ValueError as error:
+            raise ApiError(400, "The id of an entity is a UUID") from error
+        found = _kept(call, identity) or known_entity(identity)
     if found is None:
         raise not_found("Entity")
     return answer(_shape(found))
+
+
+def _kept(call: Call, identity: str) -> dict[str, Any] | None:
+    sql = "SELECT body FROM entities WHERE owner = ? AND id = ?"
+    row = call.store.connection().execute(sql, (call.owner, identity)).fetchone()
+    return msgspec.json.decode(row[0]) if row else None
 
 
 def resolve(call: Call) -> Response:
@@ -85,18 +88,6 @@ def _given(body: bytes) -> dict[str, str | None]:
     if problems:
         raise ApiError(422, problems)
     return given
-
-
-def _named(call: Call) -> Iterator[dict[str, Any]]:
-    """Every entity that the results of the latest items name, parents included."""
-    sql = "SELECT body FROM items WHERE owner = ? ORDER BY seq DESC, position DESC LIMIT ?"
-    for (body,) in call.store.connection().execute(sql, (call.owner, SEARCHED)).fetchall():
-        entities = enrich(decoded(body), "consumer")["entities"]
-        for one in (entities["counterparty"], *entities["intermediaries"]):
-            if one is not None:
-                yield one
-                if one["parent"] is not None:
-                    yield one["parent"]
 
 
 def _shape(found: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pipeline.sandbox.engine.series import Payment
 from pipeline.sandbox.enriched import transaction
 from pipeline.sandbox.errors import not_found
 from pipeline.sandbox.life import stamp
+from pipeline.sandbox.named import note
 from pipeline.sandbox.personal.lens import Lens
 from pipeline.sandbox.store import now_us
 
@@ -39,7 +40,9 @@ def groups(call: Call) -> Response:
     key = (call.owner, call.path["id"])
     if call.store.connection().execute("SELECT 1 FROM holders WHERE owner = ? AND id = ?", key).fetchone() is None:
         raise not_found("Account holder")
-    return answer(recurring_groups(_payments(call)))
+    found = recurring_groups(_payments(call))
+    note(call.store, call.owner, (group["counterparty"] for group in found))
+    return answer(found)
 
 
 def _payments(call: Call) -> Iterator[Payment]:

@@ -39,7 +39,7 @@ class Operation:
     rate: str
 
 
-# {id:path}: ids are the caller's own text and may hold a slash. So their routes stand after longer ones.
+# {id:id}: ids are the caller's own text and may hold a slash, see `paths`. So their routes stand after longer ones.
 V3: tuple[tuple[str, dict[str, Operation]], ...] = (
     (
         "/v3/batches",
@@ -51,9 +51,9 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
         "/v3/account_holders",
         {"POST": Operation(holders.create, "post_holders"), "GET": Operation(holders.list_, "holders")},
     ),
-    ("/v3/account_holders/{id:path}/recurring_groups", {"POST": Operation(recurring.groups, "holders")}),
+    ("/v3/account_holders/{id:id}/recurring_groups", {"POST": Operation(recurring.groups, "holders")}),
     (
-        "/v3/account_holders/{id:path}",
+        "/v3/account_holders/{id:id}",
         {"GET": Operation(holders.read, "holders"), "DELETE": Operation(holders.delete, "holders")},
     ),
     (
@@ -63,9 +63,9 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
             "GET": Operation(transactions.list_, "transactions"),
         },
     ),
-    ("/v3/transactions/{id:path}/assign", {"POST": Operation(transactions.assign, "transactions")}),
+    ("/v3/transactions/{id:id}/assign", {"POST": Operation(transactions.assign, "transactions")}),
     (
-        "/v3/transactions/{id:path}",
+        "/v3/transactions/{id:id}",
         {
             "GET": Operation(transactions.read, "transactions"),
             "DELETE": Operation(transactions.delete, "transactions"),
@@ -83,11 +83,11 @@ V3: tuple[tuple[str, dict[str, Operation]], ...] = (
             "DELETE": Operation(webhooks.delete, "webhooks"),
         },
     ),
+    ("/v3/categories/{id:id}/reset", {"POST": Operation(categories.reset, "categories")}),
     (
-        "/v3/categories/{id}",
+        "/v3/categories/{id:id}",
         {"GET": Operation(categories.read, "categories"), "POST": Operation(categories.change, "categories")},
     ),
-    ("/v3/categories/{id}/reset", {"POST": Operation(categories.reset, "categories")}),
     ("/v3/rules", {"GET": Operation(rules.list_, "rules"), "POST": Operation(rules.append, "rules")}),
     ("/v3/rules/replace", {"POST": Operation(rules.replace, "rules")}),
     ("/v3/rules/{id}", {"PATCH": Operation(rules.change, "rules"), "DELETE": Operation(rules.delete, "rules")}),

@@ -44,6 +44,8 @@ Event = Literal[
 ]
 MAX_URL = 1024
 MAX_TOKEN = 128
+HEADER_PATTERN = r"^([^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?)?$"
+"""Of a token, which a header has to carry: no control character, no space at either end. No source has a pattern."""
 
 
 class Location(msgspec.Struct, frozen=True, array_like=True):
@@ -117,7 +119,7 @@ class WebhookInput(msgspec.Struct):
 
     url: Annotated[str, Meta(min_length=1, max_length=MAX_URL, extra_json_schema={"format": "uri"})]
     events: list[Event]
-    token: Annotated[str, Meta(max_length=MAX_TOKEN)] | None = None
+    token: Annotated[str, Meta(max_length=MAX_TOKEN, pattern=HEADER_PATTERN)] | None = None
     hmac_secret: str | None = None
 
 
@@ -126,7 +128,7 @@ class WebhookChanges(msgspec.Struct):
 
     url: Annotated[str, Meta(min_length=1, max_length=MAX_URL, extra_json_schema={"format": "uri"})] | UnsetType = UNSET
     events: list[Event] | UnsetType = UNSET
-    token: Annotated[str, Meta(max_length=MAX_TOKEN)] | UnsetType | None = UNSET
+    token: Annotated[str, Meta(max_length=MAX_TOKEN, pattern=HEADER_PATTERN)] | UnsetType | None = UNSET
     hmac_secret: str | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
 

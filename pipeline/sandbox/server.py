@@ -11,11 +11,14 @@ import socket
 import sys
 import threading
 import time
+import uuid
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from pipeline.sandbox.app import build_app
+from pipeline.sandbox.call import answer
 from pipeline.sandbox.deliverer import Deliverer
 from pipeline.sandbox.errors import SandboxError
 from pipeline.sandbox.faults.wire import TransportInScope, end_waits
@@ -44,6 +47,17 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         end_waits()
         await super().shutdown(sockets)
+
+
+class _Http(TransportInScope):
+    """uvicorn's HTTP protocol, whose answer to what is no HTTP has the headers and the form of any other."""
+
+    def send_400_response(self, msg: str) -> None:
+        made = answer({"detail": msg}, 400, {"X-Request-ID": uuid.uuid4().hex, "Connection": "close"})
+        made.headers["Date"] = formatdate(usegmt=True)
+        head = b"".join(name + b": " + value + b"\r\n" for name, value in made.raw_headers)
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + head + b"\r\n" + bytes(made.body))
+        self.transport.close()
 
 
 def serve(config: SandboxConfig, *, on_ready: Callable[[str], None] | None = None) -> None:
@@ -81,7 +95,7 @@ def _options(config: SandboxConfig) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         lifespan="off",
-        http=TransportInScope,
+        http=_Http,
         ws="none",
         server_header=False,
         # The application tells the date: a fault may put its clock wrong.

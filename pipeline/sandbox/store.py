@@ -80,7 +80,7 @@ CREATE INDEX deliveries_of ON deliveries (event);
 """
 # What a key has made its own. Category sets and rulesets are never changed: the last row of an id, or of an owner,
 # counts, and an item or submission names the row that counted when it was accepted (none: the default set, no rules).
-# A set without a body has been reset. `entities`: resolved by a name that the engine does not know.
+# A set without a body has been reset. `entities`: resolved by a name that the engine does not know, or shown.
 _PERSONAL = """
 ALTER TABLE owners ADD COLUMN organization TEXT;
 ALTER TABLE items ADD COLUMN category_set INTEGER;
@@ -105,7 +105,14 @@ CREATE TABLE bank_statements (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT
 ALTER TABLE events ADD COLUMN about TEXT;
 CREATE INDEX events_about ON events (about) WHERE about IS NOT NULL;
 """
-_STEPS = (_FIRST, _FAULTS, _WEBHOOKS, _PERSONAL, _DOCUMENTS)
+# What an item was when it was accepted, once its transaction has been assigned to another holder; before that
+# `first_kind` is NULL. The other columns are the transaction's, these the result's.
+_ASSIGNED = """
+ALTER TABLE items ADD COLUMN first_body BLOB;
+ALTER TABLE items ADD COLUMN first_kind TEXT;
+ALTER TABLE items ADD COLUMN first_set INTEGER;
+"""
+_STEPS = (_FIRST, _FAULTS, _WEBHOOKS, _PERSONAL, _DOCUMENTS, _ASSIGNED)
 """A state file of version n has had the first n steps; the others are taken when it is opened."""
 SCHEMA_VERSION = len(_STEPS)
 

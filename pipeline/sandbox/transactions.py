@@ -13,6 +13,7 @@ from pipeline.sandbox.call import Call, answer
 from pipeline.sandbox.enriched import PARTS, decoded, enriched, transaction
 from pipeline.sandbox.errors import ApiError, not_found
 from pipeline.sandbox.life import Submission
+from pipeline.sandbox.named import note, parties
 from pipeline.sandbox.paging import Window, page, window
 from pipeline.sandbox.personal.lens import Lens
 from pipeline.sandbox.store import now_us
@@ -26,7 +27,7 @@ def create(call: Call) -> Response:
     item = validation.transaction(call.body)
     made = accept_one(call, item)
     row = call.store.connection().execute(f"SELECT {PARTS} FROM items WHERE seq = ?", (made.seq,)).fetchone()  # noqa: S608
-    return answer(enriched(row, made.made, _lens(call, made)))
+    return answer(_noted(call, [enriched(row, made.made, _lens(call, made))])[0])
 
 
 def read(call: Call) -> Response:
@@ -34,13 +35,14 @@ def read(call: Call) -> Response:
     found, position = latest(call, call.path["id"], now_us())
     sql = f"SELECT {PARTS} FROM items WHERE seq = ? AND position = ?"  # noqa: S608
     row = call.store.connection().execute(sql, (found.seq, position)).fetchone()
-    return answer(transaction(row, found.made, _lens(call, found)))
+    return answer(_noted(call, [transaction(row, found.made, _lens(call, found))])[0])
 
 
 def assign(call: Call) -> Response:
     """POST /v3/transactions/{id}/assign: 404 for either id; 400 (a guess) unless both holders are of one type.
 
-    One without a holder, or with one that does not exist, may go to any.
+    One without a holder, or with one that does not exist, may go to any. The transaction is seen as its new holder's
+    from then on; the results of the batch that it came with stay what they were.
     """
     holder = validation.assignment(call.body)
     with call.store.write() as con:
@@ -54,6 +56,11 @@ def assign(call: Call) -> Response:
         if before not in (kind, NO_HOLDER, UNKNOWN_HOLDER):
             raise ApiError(400, "The account holders must be of the same type")
         item = msgspec.structs.replace(decoded(body), account_holder_id=holder)
+        con.execute(
+            "UPDATE items SET first_body = body, first_kind = holder_kind, first_set = category_set"
+            " WHERE seq = ? AND position = ? AND first_kind IS NULL",
+            where,
+        )
         sql = "UPDATE items SET holder = ?, holder_kind = ?, category_set = ?, body = ? WHERE seq = ? AND position = ?"
         con.execute(sql, (holder, kind, category_set, encoded(item), *where))
     return read(call)
@@ -71,9 +78,9 @@ def delete(call: Call) -> Response:
 
 
 def list_(call: Call) -> Response:
-    """GET /v3/transactions, newest first, by holder and time of creation."""
+    """GET /v3/transactions, newest first, by holder, even one with an empty id, and time of creation."""
     part = window(call, DEFAULT_LIMIT)
-    holder = call.query.get("account_holder_id") or None
+    holder = call.query.get("account_holder_id")
     now = now_us()
     rows: list[tuple[tuple[int, int], Any]] = []
     con = call.store.connection()
@@ -107,7 +114,13 @@ def _of_submission(
     given = {"seq": found.seq, "before": before, "holder": holder, "now": now, "limit": wanted}
     lens = _lens(call, found)
     rows = call.store.connection().execute(sql, given).fetchall()
-    return [((found.seq, row[0]), transaction(row[1:], found.made, lens)) for row in rows]
+    shown = _noted(call, [transaction(row[1:], found.made, lens) for row in rows])
+    return [((found.seq, row[0]), one) for row, one in zip(rows, shown, strict=True)]
+
+
+def _noted(call: Call, shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    note(call.store, call.owner, parties(shown))
+    return shown
 
 
 def _lens(call: Call, found: Submission) -> Lens:

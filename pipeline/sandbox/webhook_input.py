@@ -6,12 +6,16 @@ ignored, as everywhere.
 
 from __future__ import annotations
 
-from typing import Any, get_args
+import re
+from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlsplit
 
 from pipeline.sandbox.errors import ApiError, invalid, problem
-from pipeline.sandbox.schema import MAX_TOKEN, MAX_URL, Event
+from pipeline.sandbox.schema import HEADER_PATTERN, MAX_TOKEN, MAX_URL, Event
 from pipeline.sandbox.validation import Problems, loads, not_an_object, text_field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EVENTS: tuple[str, ...] = get_args(Event)
 """The seven of the OpenAPI document."""
@@ -39,19 +43,19 @@ def _fields(body: bytes, *, required: tuple[str, ...], optional: tuple[str, ...]
         if name not in raw:
             if name in required:
                 problems.append(problem(["body", name], "missing", "Field required"))
-        elif name == "url":
-            _url(raw, problems)
-        elif name == "events":
-            _events(raw["events"], problems)
-        elif name == "enabled":
-            if not isinstance(raw["enabled"], bool):
-                problems.append(problem(["body", "enabled"], "bool_type", "Input should be a valid boolean"))
         else:
-            longest = MAX_TOKEN if name == "token" else None
-            text_field(raw, name, ["body"], problems, required=False, longest=longest)
+            _CHECKS[name](raw, problems)
     if problems:
         raise ApiError(422, problems)
     return {name: raw[name] for name in (*required, *optional) if name in raw}
+
+
+def _token(raw: dict[str, Any], problems: Problems) -> None:
+    """Every delivery carries it in a header: one that no header can carry would never arrive."""
+    token = text_field(raw, "token", ["body"], problems, required=False, longest=MAX_TOKEN)
+    if token is not None and not re.fullmatch(HEADER_PATTERN, token):
+        text = f"String should match pattern '{HEADER_PATTERN}'"
+        problems.append(problem(["body", "token"], "string_pattern_mismatch", text))
 
 
 def _url(raw: dict[str, Any], problems: Problems) -> None:
@@ -72,7 +76,8 @@ def _is_address(url: str) -> bool:
     return known and url.isprintable() and " " not in url
 
 
-def _events(value: Any, problems: Problems) -> None:
+def _events(raw: dict[str, Any], problems: Problems) -> None:
+    value = raw["events"]
     if not isinstance(value, list):
         problems.append(problem(["body", "events"], "list_type", "Input should be a valid list"))
         return
@@ -81,3 +86,22 @@ def _events(value: Any, problems: Problems) -> None:
     for at, one in enumerate(value):
         if one not in EVENTS:
             problems.append(problem(["body", "events", at], "enum", text))
+
+
+def _enabled(raw: dict[str, Any], problems: Problems) -> None:
+    if not isinstance(raw["enabled"], bool):
+        problems.append(problem(["body", "enabled"], "bool_type", "Input should be a valid boolean"))
+
+
+def _secret(raw: dict[str, Any], problems: Problems) -> None:
+    text_field(raw, "hmac_secret", ["body"], problems, required=False)
+
+
+_CHECKS: dict[str, Callable[[dict[str, Any], Problems], None]] = {
+    "url": _url,
+    "events": _events,
+    "token": _token,
+    "hmac_secret": _secret,
+    "enabled": _enabled,
+}
+"""What adds the problems of a field that is there."""

@@ -39,12 +39,16 @@ def create(call: Call) -> Response:
         forget_past(con, now)
         created = con.execute(sql, (*made, *extra)).rowcount == 1
     if not created:
-        raise ApiError(400, f"The limit of {call.config.max_webhooks} webhooks is reached")
+        why = f"The limit of {call.config.max_webhooks} webhooks, over all keys of the organization, is reached"
+        raise ApiError(400, why)
     return answer(_shape(made))
 
 
 def list_(call: Call) -> Response:
-    """GET /v3/webhooks: all of them, newest first, as one page. The OpenAPI document gives it no parameters."""
+    """GET /v3/webhooks: all of the key's, newest first, as one page. The OpenAPI document gives it no parameters.
+
+    Whose it shows is not documented, but that data belongs to a key is; the limit alone is the organization's.
+    """
     sql = f"SELECT {_COLUMNS} FROM webhooks WHERE owner = ? ORDER BY seq DESC"  # noqa: S608
     rows = call.store.connection().execute(sql, (call.owner,))
     return answer({"next_cursor": None, "data": [_shape(row) for row in rows]})

@@ -90,6 +90,29 @@ def test_a_set_by_id_is_for_holders_that_name_it(caller, items):
     assert caller.get(f"/v3/batches/{batch}/results").json()["results"] == results
 
 
+def categories_of(caller, items, holder, number):
+    (item,) = items(1, f"{holder}-{number}-", account_holder_id=holder)
+    return caller.post("/v3/transactions", json=item).raise_for_status().json()["categories"]
+
+
+def test_the_set_of_the_other_type_may_be_chosen(caller, items):
+    for holder, type_, named in (("c", "consumer", "business"), ("b", "business", "consumer"), ("s", "business", None)):
+        caller.post("/v3/account_holders", json={"id": holder, "type": type_, "category_id": named}).raise_for_status()
+    same = categories_of(caller, items, "s", 1)
+    assert categories_of(caller, items, "c", 1) == {"general": same["general"], "accounting": None}
+    assert categories_of(caller, items, "b", 1) == {"general": "coffee shop", "accounting": same["accounting"]}
+    own = {"incoming": [], "outgoing": ["Meals and entertainment (ours)", "Coffee shops"]}
+    caller.post("/v3/categories/business", json=own).raise_for_status()
+    assert general(caller, items, "c", 2) == general(caller, items, "s", 2) == own["outgoing"][0]
+    assert general(caller, items, "b", 2) == "coffee shop"
+    assert caller.get("/v3/transactions/c-1-0").json()["categories"]["general"] == same["general"], "accepted before"
+    caller.post("/v3/categories/business/reset").raise_for_status()
+    assert general(caller, items, "c", 3) == same["general"]
+    batch = caller.finished(items(2, "batch", account_holder_id="c"))
+    results = caller.get(f"/v3/batches/{batch}/results").json()["results"]
+    assert {one["categories"]["general"] for one in results} == {same["general"]}
+
+
 def test_nothing_fits(caller, items):
     caller.post("/v3/categories/consumer", json={"incoming": [], "outgoing": ["Boats", "other"]}).raise_for_status()
     caller.holder("h")
@@ -123,3 +146,11 @@ def test_wrong_sets(caller, body, loc):
     refused = caller.post("/v3/categories/consumer", json=body)
     assert refused.status_code == 422
     assert [one["loc"] for one in refused.json()["detail"]] == loc
+
+
+@pytest.mark.parametrize("path", ["a%2Fb", "a/b", "a%2Freset", "reset"])
+def test_a_set_may_have_any_name(caller, path):
+    caller.post(f"/v3/categories/{path}", json=OWN).raise_for_status()
+    assert caller.get(f"/v3/categories/{path}").json() == OWN
+    assert caller.post(f"/v3/categories/{path}/reset").json() is None
+    assert caller.get(f"/v3/categories/{path}").status_code == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 
 STARBUCKS = "d4bc3c80-ec1a-3da2-836e-2a4ca4758be5"
@@ -42,7 +43,8 @@ def test_a_known_company_is_found_before_anybody_has_asked_for_it(caller):
 def test_what_a_result_has_named_is_found(caller, items):
     named = str(uuid.uuid3(uuid.NAMESPACE_DNS, "zweigstelle qwertz"))
     assert caller.get(f"/v3/entities/{named}").status_code == 404
-    caller.finished([{**items(1)[0], "description": "ZWEIGSTELLE QWERTZ"}])
+    first = caller.finished([{**items(1)[0], "description": "ZWEIGSTELLE QWERTZ"}])
+    caller.get(f"/v3/batches/{first}/results").raise_for_status()
     assert caller.get(f"/v3/entities/{named}").json()["name"] == "Zweigstelle Qwertz"
     batch = caller.finished(items(3))
     first = caller.get(f"/v3/batches/{batch}/results").json()["results"][0]["entities"]
@@ -52,6 +54,52 @@ def test_what_a_result_has_named_is_found(caller, items):
     (parent,) = [one["parent"] for one in first["intermediaries"] if one["parent"]]
     found = caller.get(f"/v3/entities/{parent['id']}").raise_for_status().json()
     assert (found["name"], found["mccs"], found["parent"]) == (parent["name"], [], None)
+
+
+def found(caller, identity):
+    answered = caller.get(f"/v3/entities/{identity}")
+    return answered.json()["name"] if answered.status_code == 200 else answered.status_code
+
+
+def test_every_way_of_showing_an_entity_makes_it_known(caller, items):
+    def named(name):
+        return str(uuid.uuid3(uuid.NAMESPACE_DNS, name.lower()))
+
+    caller.holder("h")
+    one, listed, *payments = items(6, account_holder_id="h")
+    caller.post("/v3/transactions", json={**one, "description": "ZWEIGSTELLE EINS"}).raise_for_status()
+    assert found(caller, named("Zweigstelle Eins")) == "Zweigstelle Eins"
+    caller.finished([{**listed, "description": "ZWEIGSTELLE ZWEI"}])
+    caller.get("/v3/transactions").raise_for_status()
+    assert found(caller, named("Zweigstelle Zwei")) == "Zweigstelle Zwei"
+    for month, item in enumerate(payments, 1):
+        item |= {"description": "ZWEIGSTELLE DREI", "date": f"2024-0{month}-05"}
+    caller.finished(payments)
+    (group,) = caller.post("/v3/account_holders/h/recurring_groups").json()
+    assert found(caller, group["counterparty"]["id"].upper()) == group["counterparty"]["name"] == "Zweigstelle Drei"
+
+
+def test_an_entity_that_a_rule_has_made_is_found(caller, items):
+    named = {"if": {"==": [{"get": "merchant"}, None]}, "then": [{"set": "merchant", "to": "My Bank"}]}
+    marked = {"if": {"is_substring": ["QWERTZ", {"get": "description"}]}, "then": [{"set": "merchant_id", "to": "q 1"}]}
+    caller.post("/v3/rules/replace", json=[named, marked]).raise_for_status()
+    fee, other = items(2)
+    sent = [{**fee, "description": "MONTHLY MAINTENANCE FEE"}, {**other, "description": "ZWEIGSTELLE QWERTZ"}]
+    batch = caller.finished(sent)
+    results = caller.get(f"/v3/batches/{batch}/results").json()["results"]
+    made = [one["entities"]["counterparty"] for one in results]
+    assert [one["id"] for one in made] == [str(uuid.uuid3(uuid.NAMESPACE_DNS, "my bank")), "q 1"]
+    assert [found(caller, one["id"]) for one in made] == ["My Bank", "Zweigstelle Qwertz"]
+
+
+def test_an_old_entity_is_found_and_a_miss_costs_nothing(caller, items):
+    old = caller.finished([{**items(1, "old")[0], "description": "ZWEIGSTELLE QWERTZ"}])
+    caller.get(f"/v3/batches/{old}/results").raise_for_status()
+    caller.finished([{**one, "description": f"FILIALE {at:05}"} for at, one in enumerate(items(20_001))])
+    began = time.monotonic()
+    assert found(caller, uuid.uuid3(uuid.NAMESPACE_DNS, "zweigstelle qwertz")) == "Zweigstelle Qwertz"
+    assert [found(caller, uuid.uuid4()) for _ in range(10)] == [404] * 10
+    assert time.monotonic() - began < 2
 
 
 def test_refusals(caller):
@@ -114,6 +162,26 @@ def test_a_transaction_of_a_batch_without_a_holder_gets_one(caller):
     assert assign(caller, "ghostly", "h").json()["error"] is None
     charged = caller.get("/sandbox/books/items", params={"id": "ghostly"}).json()
     assert [one["submission"] for one in charged] == [batch]
+
+
+def test_what_a_batch_answered_stays_when_a_transaction_gets_another_holder(caller, items):
+    own = {"incoming": [], "outgoing": ["Treats and coffee"]}
+    caller.post("/v3/categories/mine", json=own).raise_for_status()
+    for holder, named in (("a", "mine"), ("b", None)):
+        made = {"id": holder, "type": "consumer", "category_id": named}
+        caller.post("/v3/account_holders", json=made).raise_for_status()
+    sent = [*items(1, "none-"), *items(1, "ghost-", account_holder_id="ghost"), *items(1, "a-", account_holder_id="a")]
+    batch = caller.finished(sent)
+    before = caller.get(f"/v3/batches/{batch}/results").content
+    errors = [one["error"] for one in caller.get("/sandbox/books/items").json() if one["submission"] == batch]
+    assert errors == [None, "account_holder_not_found", None]
+    for holder in ("b", "a", "b"):
+        for item in sent:
+            assert assign(caller, item["id"], holder).json()["account_holder_id"] == holder
+    assert caller.get(f"/v3/batches/{batch}/results").content == before
+    assert [one["error"] for one in caller.get("/sandbox/books/items").json() if one["submission"] == batch] == errors
+    listed = caller.get("/v3/transactions", params={"account_holder_id": "b"}).json()["data"]
+    assert [one["categories"]["general"] for one in listed] == ["coffee shop"] * 3
 
 
 def test_the_category_set_of_the_new_holder_counts(caller):

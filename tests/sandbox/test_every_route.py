@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socket
 
 import httpx
 import pytest
@@ -55,3 +57,18 @@ def test_unknown_routes(guarded):
     assert refused.status_code == 404
     refused = httpx.get(f"{guarded}/v3/nothing", headers={"X-API-Key": "right"})
     assert (refused.status_code, bool(refused.headers["X-Request-ID"])) == (404, True)
+
+
+def test_what_is_no_http_gets_an_answer_like_any_other(guarded):
+    address = httpx.URL(guarded)
+    with socket.create_connection((address.host, address.port)) as connection:
+        connection.sendall(b"HELLO\r\n\r\n")
+        answered = b"".join(iter(lambda: connection.recv(4096), b""))
+    head, _, body = answered.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    assert status == "HTTP/1.1 400 Bad Request"
+    assert len(headers["x-request-id"]) == 32
+    assert headers["date"]
+    assert headers["content-type"] == "application/json"
+    assert (json.loads(body).keys(), headers["content-length"]) == ({"detail"}, str(len(body)))

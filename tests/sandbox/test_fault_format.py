@@ -11,6 +11,7 @@ from pipeline.sandbox.config import SandboxConfig, from_args
 from pipeline.sandbox.errors import SandboxError
 from pipeline.sandbox.faults.kinds import FAULTS
 from pipeline.sandbox.faults.plan import CALLS, FaultPlanError, read_plan
+from pipeline.sandbox.paths import plain
 from pipeline.sandbox.process import SandboxProcess
 from pipeline.sandbox.routes import V3
 
@@ -18,7 +19,7 @@ LIST = {"call": "GET /v3/batches", "do": "status", "status": 503}
 
 
 def test_every_call_there_is():
-    there = {f"{method} {path.replace(':path', '')}" for path, methods in V3 for method in methods}
+    there = {f"{method} {plain(path)}" for path, methods in V3 for method in methods}
     assert set(CALLS) == there
 
 

@@ -83,6 +83,8 @@ def test_webhooks_are_limited_per_organization(start):
     client = start(key="a1", unthrottled=True, max_webhooks=3, **KEYS)
     made = [client.post("/v3/webhooks", json=HOOK, **by(key)).status_code for key in ("a1", "a2", "a1", "a2", "a1")]
     assert made == [200, 200, 200, 400, 400]
+    assert [len(client.get("/v3/webhooks", **by(key)).json()["data"]) for key in ("a1", "a2")] == [2, 1]
+    assert "over all keys of the organization" in client.post("/v3/webhooks", json=HOOK, **by("a2")).json()["detail"]
     alone = [client.post("/v3/webhooks", json=HOOK, **by(key)).status_code for key in ("alone", "b1", "b2", "b1", "b2")]
     assert alone == [200, 200, 200, 200, 400]
 

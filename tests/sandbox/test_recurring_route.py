@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
+
+import pytest
 
 FIELDS = {
     "id", "start_date", "end_date", "total_amount", "average_amount", "periodicity_in_days", "periodicity",
@@ -75,6 +78,14 @@ def test_groups_follow_the_transactions(caller):
     assert after["transaction_ids"] == ["n1", "n2", "n3", "n4"]
     assert after["total_amount"] == 72.96
     assert groups(caller, "else") == []
+
+
+def test_amounts_beyond_counting_give_numbers_all_the_same(caller):
+    caller.holder("h")
+    caller.finished(monthly("n", "NETFLIX.COM", 1.7e308))
+    (group,) = groups(caller)
+    assert group["total_amount"] == sys.float_info.max
+    assert group["average_amount"] == pytest.approx(1.7e308)
 
 
 def test_items_with_an_error_are_left_out(start):

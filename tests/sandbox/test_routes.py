@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -260,3 +261,44 @@ def test_wrong_queries(caller, query, loc):
     refused = caller.get("/v3/batches", params=query)
     assert refused.status_code == 422
     assert [one["loc"] for one in refused.json()["detail"]] == [loc]
+
+
+@pytest.mark.parametrize("collection", ["batches", "account_holders", "transactions", "webhooks", "reports"])
+def test_a_slash_behind_a_collection_is_led_to_it(caller, collection):
+    for method in ("GET", "POST"):
+        led = caller.request(method, f"/v3/{collection}/")
+        assert (led.status_code, led.headers["Location"]) == (307, f"{caller.base_url}/v3/{collection}")
+
+
+AWKWARD = ["x/assign", "assign", "a/recurring_groups", "x/", "/", "50%", "a%2Fb", "a?b#c", "é/ü", "a\nb"]
+
+
+@pytest.mark.parametrize("identity", AWKWARD)
+def test_an_id_is_read_as_it_was_written_whatever_it_looks_like(caller, items, identity):
+    part = quote(identity, safe="")
+    caller.holder(identity).raise_for_status()
+    holder = f"/v3/account_holders/{part}"
+    assert caller.get(holder).json()["id"] == identity
+    assert caller.post(f"{holder}/recurring_groups").json() == []
+    sent = {**items(1)[0], "id": identity, "account_holder_id": identity}
+    caller.post("/v3/transactions", json=sent).raise_for_status()
+    transaction = f"/v3/transactions/{part}"
+    assert caller.get(transaction).json()["id"] == identity
+    caller.holder("other")
+    moved = caller.post(f"{transaction}/assign", json={"account_holder_id": "other"})
+    assert moved.json()["account_holder_id"] == "other"
+    assert [caller.delete(path).status_code for path in (transaction, holder)] == [204, 204]
+
+
+def test_a_slash_that_is_not_encoded_belongs_to_the_id_as_well(caller):
+    """Ntropy's own client does not encode it."""
+    caller.holder("a/b")
+    assert caller.get("/v3/account_holders/a/b").json()["id"] == "a/b"
+
+
+def test_an_empty_holder_is_asked_for_and_not_there(caller, items):
+    caller.holder("h")
+    caller.finished(items(2, account_holder_id="h") + items(1, "none"))
+    assert len(caller.get("/v3/transactions").json()["data"]) == 3
+    assert caller.get("/v3/transactions?account_holder_id=").json() == {"next_cursor": None, "data": []}
+    assert len(caller.get("/v3/transactions?account_holder_id=h").json()["data"]) == 2

@@ -156,7 +156,18 @@ def test_an_expression_without_a_value_does_nothing():
     assert applied({"set": "merchant", "to": {"to_lower": {"get": "person"}}}) == untouched
     assert applied({"add_label": {"get": "person"}}) == untouched
     assert applied({"add_mcc": {"/": [1, 0]}}) == untouched
-    assert applied({"add_mcc": 1.5}) == untouched
+    for computed in ({"/": [3, 2]}, {"-": [0, 1]}, {"+": [9999, 1]}, {"*": [1e200, 1e200]}):
+        assert applied({"add_mcc": computed}) == untouched
+    assert applied({"set_mcc": [{"+": [9998, 1]}, 0, 7.0]})["entities"]["counterparty"]["mccs"] == [9999, 0, 7]
+
+
+def test_a_text_does_not_grow_without_end():
+    twice = {"set": "merchant", "to": {"+": [{"get": "merchant"}, {"get": "merchant"}]}}
+    name = "Starbucks" * 2**10
+    assert applied(*[twice] * 600)["entities"]["counterparty"]["name"] == name
+    for growing in ({"to_upper": "\u0149" * 6_000}, {"+": [name] * 1_500}, "a" * 10_001):
+        assert applied({"set": "merchant", "to": growing}) == enrich(ITEM, "consumer")
+    assert applied({"set": "merchant", "to": "a" * 10_000})["entities"]["counterparty"]["name"] == "a" * 10_000
 
 
 @pytest.mark.parametrize(
@@ -179,6 +190,10 @@ def test_an_expression_without_a_value_does_nothing():
         ({"add_label": ["a"]}, "rule.add_label"),
         ({"add_label": "a", "add_mcc": 1}, "should have"),
         ({"add_mcc": "5814"}, "rule.add_mcc"),
+        ({"set_mcc": [5814, 1e30]}, "rule.set_mcc: should be a whole number from 0 to 9999"),
+        ({"add_mcc": -1}, "rule.add_mcc: should be a whole number"),
+        ({"remove_mcc": 10_000}, "rule.remove_mcc: should be a whole number"),
+        ({"if": True, "then": [{"add_mcc": 1.5}]}, "rule.then[0].add_mcc: should be a whole number"),
         ({"set_labels": ["a", 1]}, "rule.set_labels"),
         ({"if": {"get": "colour"}, "then": []}, "rule.if.get"),
         ({"if": {"get": ["website"]}, "then": []}, "rule.if.get"),
@@ -291,6 +306,7 @@ def test_refused_changes_leave_the_ruleset(caller):
     caller.post("/v3/rules", json=TREAT).raise_for_status()
     wrong = {"set": "amount", "to": "1"}
     for refused in (
+        caller.post("/v3/rules", json={"set_mcc": [1e30]}),
         caller.post("/v3/rules", json=wrong),
         caller.post("/v3/rules/replace", json=[FEE, wrong]),
         caller.patch("/v3/rules/0", json=wrong),

@@ -35,6 +35,9 @@ def _back_to_the_first_version(path):
     for table, column in (
         ("items", "fault"),
         ("items", "category_set"),
+        ("items", "first_body"),
+        ("items", "first_kind"),
+        ("items", "first_set"),
         ("submissions", "ruleset"),
         ("owners", "organization"),
     ):

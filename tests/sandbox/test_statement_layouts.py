@@ -181,6 +181,71 @@ def test_without_any_sign_it_is_no_dollar_where_nobody_writes_dates_so():
     assert found.overview.accounts[0].iso_currency_code is None
 
 
+@pytest.mark.parametrize(
+    ("lines", "unit", "days"),
+    [
+        (("Currency: USD",), "", ["2024-03-04", "2024-05-04"]),
+        (("Your account",), "$", ["2024-03-04", "2024-05-04"]),
+        (("Routing number 021000021",), "", ["2024-03-04", "2024-05-04"]),
+        (("Minimum payment due: $25.00",), "", ["2024-03-04", "2024-05-04"]),
+        (("Currency: USD", "Statement period: 1 April 2024 to 30 April 2024"), "", ["2024-04-03", "2024-04-05"]),
+        (("Currency: USD", "Statement period: 01/04/2024 to 30/04/2024"), "", ["2024-04-03", "2024-04-05"]),
+        (("Member of CDIC",), "$", ["2024-04-03", "2024-04-05"]),
+        (("Currency: GBP",), "", ["2024-04-03", "2024-04-05"]),
+    ],
+)
+def test_dates_that_may_be_read_either_way(lines, unit, days):
+    rows = [("Date", "Details", "Amount"), ("03/04/2024", "Shop", f"-{unit}1.00"), ("05/04/2024", "Shop", "-1.00")]
+    assert [str(one.date) for one in read(statement(*lines, rows)).transactions] == days
+
+
+def test_where_nothing_tells_the_order_of_dates_it_is_refused_if_it_matters():
+    head = ("Date", "Details", "Amount")
+    for day in ("03/04/2024", "04/03/2024"):
+        rows = [head, (day, "Shop", "-1.00"), ("05/05/2024", "Shop", "-1.00")]
+        found = extract(statement("Your account", rows), most_pages=20, seconds=20)
+        assert isinstance(found, Refused)
+        assert "the day or the month" in found.reason
+    account = read(statement("Your account", [head, ("05/05/2024", "Shop", "-1.00"), ("06/06/2024", "Shop", "-2.00")]))
+    assert [str(one.date) for one in account.transactions] == ["2024-05-05", "2024-06-06"]
+
+
+def test_the_first_page_may_leave_the_order_of_dates_to_the_next():
+    head = ("Date", "Details", "Amount")
+    parts = ("Account number: 11111111", [head, ("03/04/2024", "Shop", "-1.00")])
+    more = ("Account number: 11111111", [head, ("04/25/2024", "Shop", "-1.00")])
+    found = extract(statement(*parts, *more, page_breaks=True), most_pages=20, seconds=20)
+    assert isinstance(found, Extracted), found
+    (account,) = found.results.accounts
+    assert [str(one.date) for one in account.transactions] == ["2024-03-04", "2024-04-25"]
+    assert found.overview.start_date is None
+
+
+@pytest.mark.parametrize(
+    ("line", "amount"),
+    [
+        ("Currency: BTN", "-1.00"),
+        ("Currency: XYZ", "-1.00"),
+        ("All amounts in BYN", "-1.00"),
+        ("Currency (NAD)", "-1.00"),
+        ("Your account", "-VES 1.00"),
+        ("Springfield, IL 62701-1234", "-1.00 PAB"),
+    ],
+)
+def test_a_currency_that_the_api_does_not_have_is_not_taken_for_another(line, amount):
+    rows = [("Date", "Details", "Amount"), ("2024-05-03", "Shop", amount)]
+    found = extract(statement(line, rows), most_pages=20, seconds=20)
+    assert isinstance(found, Refused)
+    assert "which the API does not have" in found.reason
+
+
+def test_words_of_three_letters_are_no_currencies():
+    rows = [("Date", "Details", "Amount"), ("2024-05-03", "Shop", "-1.00")]
+    for line in ("FOREIGN CURRENCY FEE", "Amounts shown in the USA", "Currency: EUR"):
+        account = read(statement(line, rows))
+        assert account.transactions[0].currency == ("EUR" if "EUR" in line else "USD")
+
+
 def test_a_card_with_neither_signs_nor_balances_has_purchases():
     account = read(
         typed(

@@ -206,7 +206,16 @@ def test_the_order_of_day_and_month_is_the_statements():
     assert Calendar([third, Written(13, 4, 2024, certain=False)], None, american=True).date(third).month == 4
     assert Calendar([third, Written(4, 13, 2024, certain=False)], None, american=False).date(third).month == 3
     later = Written(9, 4, 2024, certain=False)
-    assert Calendar([third, later], None, american=True).date(third).month == 4
+    assert Calendar([third, later], None, american=True).date(third).month == 3
+    assert Calendar([third, later], None, american=False).date(third).month == 4
+    with pytest.raises(UnreadableError, match="the day or the month"):
+        Calendar([third], None, american=None)
+    fifth = Written(5, 5, 2024, certain=False)
+    assert Calendar([fifth], None, american=None).date(fifth).month == 5
+    april = (Written(1, 4, 2024, certain=True), Written(30, 4, 2024, certain=True))
+    for american in (True, False, None):
+        assert Calendar([third, later], april, american=american).date(third).month == 4
+        assert Calendar([third._replace(year=None)], april, american=american).date(third).month == 4
     for written in (Written(31, 2, 2024, certain=True), Written(3, 4, None, certain=True)):
         with pytest.raises(UnreadableError):
             Calendar([written], None, american=False).date(written)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 
 from pipeline.sandbox import validation
+from pipeline.sandbox.config import MAX_BATCH_ITEMS, SandboxConfig
 from pipeline.sandbox.errors import ApiError
 
 
@@ -153,3 +156,24 @@ def test_query_numbers_that_no_database_holds(caller):
         assert caller.get(path).status_code in {200, 404}
     for path in (f"/v3/batches?limit={most}", f"/v3/batches?cursor={most}-1", f"/sandbox/books/charges?min={most}"):
         assert caller.get(path).status_code == 422
+
+
+def test_a_full_batch_of_the_longest_items_is_not_too_large(items):
+    (item,) = items(1)
+    longest = {
+        **item,
+        "id": "\U0001f375" * 256,
+        "account_holder_id": "\U0001f375" * 256,
+        "description": "\U0001f375" * 1024,
+    }
+    longest["location"] = {"raw_address": "1 Main Street, Springfield", "country": "US-CA"}
+    validation.transaction(json.dumps(longest).encode())
+    assert len(json.dumps(longest, indent=4)) * MAX_BATCH_ITEMS < SandboxConfig().max_body_bytes
+
+
+def test_a_body_beyond_the_limit_is_refused_and_the_server_goes_on(start, items):
+    client = start(unthrottled=True, max_body_bytes=2000)
+    assert client.send_batch(items(1)).status_code == 200
+    for refused in (client.send_batch(items(50)), client.put("/sandbox/faults", content=b" " * 2001)):
+        assert (refused.status_code, refused.json()) == (413, {"detail": "Request body too large"})
+    assert client.get("/sandbox/books").json()["answers"]["POST /v3/batches"] == {"200": 1, "413": 1}

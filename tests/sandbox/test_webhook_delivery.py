@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import time
 from itertools import pairwise
 
@@ -152,9 +153,13 @@ def test_nobody_listens_until_the_address_is_put_right(start, items, receiver):
 
 
 @pytest.mark.parametrize("token", ["a\r\nX-Smuggled: 1", "a\x00b"])
-def test_a_token_that_no_request_can_carry_is_a_failure(start, items, receiver, token):
+def test_a_token_that_no_request_can_carry_is_a_failure(start, items, receiver, token, tmp_path):
+    """Such tokens are refused; an older state file may have one."""
     client = start(**STUBBORN)
-    webhook = client.hook(receiver.url, token=token)
+    webhook = client.hook(receiver.url)
+    with sqlite3.connect(tmp_path / "state" / "sandbox.sqlite") as con:
+        con.execute("UPDATE webhooks SET token = ?", (token,))
+    con.close()
     client.send_batch(items(1)).raise_for_status()
     _until(lambda: any(one["attempts"] for one in client.deliveries(webhook)))
     assert receiver.got == []

@@ -93,6 +93,10 @@ def test_a_key_sees_its_own_webhooks_only(caller, shared_sandbox):
         ({"events": [1]}, ["events", 0], "enum"),
         ({"token": 1}, ["token"], "string_type"),
         ({"token": "x" * 129}, ["token"], "string_too_long"),
+        ({"token": "a\nb"}, ["token"], "string_pattern_mismatch"),
+        ({"token": "a\n"}, ["token"], "string_pattern_mismatch"),
+        ({"token": "a\x1fb"}, ["token"], "string_pattern_mismatch"),
+        ({"token": " a"}, ["token"], "string_pattern_mismatch"),
         ({"hmac_secret": []}, ["hmac_secret"], "string_type"),
     ],
 )
@@ -110,6 +114,8 @@ def test_fields_at_their_limits_are_taken(caller):
     made = caller.post("/v3/webhooks", json=longest)
     assert made.status_code == 200
     assert {name: made.json()[name] for name in longest} == longest
+    for token in ("", "é b\U0001f375"):
+        assert caller.post("/v3/webhooks", json={**GOOD, "token": token}).json()["token"] == token
 
 
 def test_missing_fields_and_no_object(caller):

@@ -9,9 +9,10 @@ What fits no series is a one-off. The shape of a group: fact sheet, section 4.1.
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections import Counter
-from statistics import median
+from statistics import mean, median
 from typing import TYPE_CHECKING, Any
 
 from pipeline.sandbox.engine.series import Payment, Series, joined, of_about_one_amount, of_one_period, with_more
@@ -59,7 +60,10 @@ def _series(payments: list[Payment]) -> list[Series]:
 def _shape(series: Series) -> dict[str, Any]:
     members = series.members
     first, last = members[0], members[-1]
-    total = sum(one.amount for one in members)
+    amounts = [one.amount for one in members]
+    # Infinity would be written as null: a total beyond every float is the largest of them. `mean` counts in fractions.
+    total = min(sum(amounts), sys.float_info.max)
+    average = total / len(amounts) if total < sys.float_info.max else mean(amounts)
     # The first payment stays the first while a history grows, and so the id stays.
     named = "|".join(((first.counterparty or {})["id"], first.entry_type, first.currency, first.id))
     return {
@@ -67,7 +71,7 @@ def _shape(series: Series) -> dict[str, Any]:
         "start_date": first.date,
         "end_date": last.date,
         "total_amount": round(total, 2),
-        "average_amount": round(total / len(members), 2),
+        "average_amount": round(average, 2),
         "periodicity_in_days": float(median(series.gaps())),
         "periodicity": series.period.name,
         "counterparty": last.counterparty,

@@ -16,6 +16,7 @@ import msgspec
 
 from pipeline.sandbox.openapi.contracts import CONTRACTS, Contract
 from pipeline.sandbox.openapi.shapes import Problems, Refusal
+from pipeline.sandbox.paths import plain
 from pipeline.sandbox.routes import OPEN, V3
 
 if TYPE_CHECKING:
@@ -80,11 +81,6 @@ def operations() -> Iterator[tuple[str, str, Callable[[Call], Response]]]:
     for path, handlers in OPEN:
         for method, handler in handlers.items():
             yield plain(path), method, handler
-
-
-def plain(path: str) -> str:
-    """A route without Starlette's converters: /v3/transactions/{id}."""
-    return re.sub(r":\w+\}", "}", path)
 
 
 def _contract(path: str, method: str) -> Contract:

@@ -63,6 +63,7 @@ ACTIONS: dict[str, Kind] = {
 }
 """Actions of one operand, and its kind. `set_labels` and `set_mcc` take a list as well."""
 _LISTS = ("set_labels", "set_mcc")
+LARGEST_MCC = 9999
 
 
 class RuleError(Exception):
@@ -108,6 +109,13 @@ def _labels_or_mccs(rule: dict[str, Any], where: str, depth: int) -> None:
     operands = rule[name] if name in _LISTS and isinstance(rule[name], list) else [rule[name]]
     for operand in operands:
         _expect(ACTIONS[name], operand, f"{where}.{name}", depth)
+        if name.endswith("mcc") and isinstance(operand, int | float) and not is_mcc(operand):
+            raise RuleError(f"{where}.{name}: should be a whole number from 0 to {LARGEST_MCC}")
+
+
+def is_mcc(number: float) -> bool:
+    """Whether a number may be a merchant category code, which has four digits."""
+    return 0 <= number <= LARGEST_MCC and number == int(number)
 
 
 def _only(rule: dict[str, Any], where: str, allowed: set[str]) -> None:

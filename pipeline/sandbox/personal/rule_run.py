@@ -1,9 +1,10 @@
 """Rules at work: what the engine has found, changed by a key's ruleset.
 
 Belongs here: evaluating checked rules, one after the other, each on what the ones before have made of a transaction.
-An expression that meets a property without a value, or a division by zero, has no value itself: a condition without
-one does not hold, an action without one is not taken. The properties have v2 names; what they are of a v3 answer, and
-that its one general category is the last label, is our reading.
+An expression that meets a property without a value, or a division by zero, has no value itself, nor has an MCC that is
+none, nor a text of more than 10,000 characters (our own limit: rules may double a text again and again): a condition
+without one does not hold, an action without one is not taken. The properties have v2 names; what they are of a v3
+answer, and that its one general category is the last label, is our reading.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.sandbox.engine import enrich
 from pipeline.sandbox.personal.matching import NOT_ENOUGH
+from pipeline.sandbox.personal.rule_check import is_mcc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.sandbox.schema import Item
 
 HOLDER_TYPES = ("consumer", "business")
+LONGEST_TEXT = 10_000
 
 
 class _NoValueError(Exception):
@@ -75,8 +78,8 @@ def _act(rule: dict[str, Any], subject: Subject) -> None:
 
 
 def _code(number: float) -> int:
-    """An MCC; a number with a fraction is none."""
-    if number != number // 1:
+    """An MCC that a rule has computed."""
+    if not is_mcc(number):
         raise _NoValueError
     return int(number)
 
@@ -97,6 +100,12 @@ def _value(expression: Any, subject: Subject, *, nothing: bool = False) -> Any:
         value = _SPECIAL[name](subject, operands) if name in _SPECIAL else _computed(name, subject, operands)
     if value is None and not nothing:
         raise _NoValueError
+    return _bounded(value)
+
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        raise _NoValueError
     return value
 
 
@@ -104,7 +113,7 @@ def _computed(name: str, subject: Subject, operands: list[Any]) -> Any:
     first, *others = [_value(one, subject) for one in operands]
     try:
         for other in others:
-            first = _BINARY[name](first, other)
+            first = _bounded(_BINARY[name](first, other))
         return first if others else _UNARY[name](first)
     except (ZeroDivisionError, OverflowError) as error:
         raise _NoValueError from error

@@ -10,6 +10,7 @@ import uuid
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from pipeline.sandbox.schema import CURRENCIES
 from pipeline.sandbox.statements import currencies, shapes
 from pipeline.sandbox.statements.dates import Calendar
 from pipeline.sandbox.statements.gathering import Account, Statement, gather
@@ -42,6 +43,8 @@ def _account(found: Account, statement: Statement) -> shapes.StatementAccount:
     if known is None and calendar.abroad:
         raise UnreadableError("Nothing tells the currency")
     currency = known or "USD"
+    if currency not in CURRENCIES:
+        raise UnreadableError(f"The currency is {currency}, which the API does not have")
     dates = [calendar.date(one.date) for one in found.rows if one.date]
     amounts = _signed(found, newest_first=dates[0] > dates[-1])
     opening, closing, reconciled = _balances(found, amounts, newest_first=dates[0] > dates[-1])
@@ -64,10 +67,11 @@ def _account(found: Account, statement: Statement) -> shapes.StatementAccount:
 
 def _calendar(found: list[Account], statement: Statement) -> Calendar:
     """How dates are written, for one account or several."""
-    known = [currencies.settle(one.currency, one.number, statement.home) for one in found]
+    known = {currencies.settle(one.currency, one.number, statement.home) for one in found} - {None}
+    american = known == {"USD"} if known else True if statement.dollars else None
     between = next((one.between for one in found if one.between), None)
     written = [row.date for one in found for row in one.rows if row.date]
-    return Calendar(written, between, american=set(known) <= {"USD", None}, elsewhere=statement.dates)
+    return Calendar(written, between, american=american, elsewhere=statement.dates)
 
 
 def _turn_round(found: Account) -> None:
@@ -167,11 +171,11 @@ def _overview(found: Statement) -> shapes.Overview:
     holder = None
     if found.holder:
         holder = shapes.StatementHolder("business" if _COMPANY.search(found.holder) else "consumer", found.holder)
-    calendar = _calendar(found.accounts, found)
+    start, end = _period(found)
     return shapes.Overview(
         institution=found.institution,
-        start_date=calendar.start,
-        end_date=calendar.end,
+        start_date=start,
+        end_date=end,
         account_holder=holder,
         accounts=[
             shapes.OverviewAccount(
@@ -179,8 +183,21 @@ def _overview(found: Statement) -> shapes.Overview:
                 number=one.number,
                 opening_balance=_float(one.opening),
                 closing_balance=_float(one.closing),
-                iso_currency_code=currencies.settle(one.currency, one.number, found.home),
+                iso_currency_code=_of_the_api(currencies.settle(one.currency, one.number, found.home)),
             )
             for one in found.accounts
         ],
     )
+
+
+def _period(found: Statement) -> tuple[dt.date | None, dt.date | None]:
+    """First and last day as the first page tells; what tells the order of its dates may stand on a later one."""
+    try:
+        calendar = _calendar(found.accounts, found)
+    except UnreadableError:
+        return None, None
+    return calendar.start, calendar.end
+
+
+def _of_the_api(currency: str | None) -> str | None:
+    return currency if currency in CURRENCIES else None

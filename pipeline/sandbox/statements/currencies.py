@@ -1,6 +1,7 @@
 """In which currency a statement is.
 
-Belongs here: what is printed beside a figure, what a line says, and what a bank's country tells without either.
+Belongs here: what is printed beside a figure, what a line says, and what a bank's country tells without either. A
+currency that the API does not have is a currency all the same: its statement is not in the one of the country.
 """
 
 from __future__ import annotations
@@ -9,11 +10,17 @@ import re
 
 from pipeline.sandbox.schema import CURRENCIES
 from pipeline.sandbox.statements.figures import SYMBOLS
+from pipeline.sandbox.wordlist import word_set
 
 _SAID = re.compile(
-    r"\b(?i:currency|w[äa]hrung|devise|moneda)\s*:?\s*\(?(?P<named>[A-Z]{3})\b|"
+    r"\b(?i:currency|w[äa]hrung|devise|moneda)\s*(?:(?P<colon>:)\s*)?\(?(?P<named>[A-Z]{3})\b|"
     r"\b(?i:amounts?|balances?|figures|shown|betr[äa]ge|montants)\b.{0,30}?\b(?:in|en)\b.{0,20}?\b(?P<within>[A-Z]{3})\b"
 )
+_FOREIGN = word_set(
+    "BTN BYN HTG LSL MRU NAD PAB SLE STN SVC VED VES ZWG CUC"
+    " ATS BEF CYP DEM EEK ESP FIM FRF GRD IEP ITL LTL LUF LVL MTL NLG PTE SIT SKK"
+)
+"""Codes that the API does not have: in use (fact sheet, section 9.1, and later ones), and from before the euro."""
 _COUNTRIES = {
     "GBP": r"\bsort code\b|\bfinancial services compensation scheme\b|\bfscs\b|\bfinancial conduct authority\b|"
     r"\bbuilding society\b|\bunited kingdom\b|\bUK\b",
@@ -39,13 +46,16 @@ def unit(text: str | None) -> str | None:
     if text == "$":
         return text
     code = SYMBOLS.get(text or "", (text or "").upper())
-    return code if code in CURRENCIES else None
+    return code if code in CURRENCIES or code in _FOREIGN else None
 
 
 def said(line: str) -> str | None:
     """The currency that a line names as that of the statement."""
     found = _SAID.search(line)
-    return unit(found["named"] or found["within"]) if found else None
+    if found is None:
+        return None
+    # "Currency: XYZ" says so whatever XYZ is; "CURRENCY FEE" does not.
+    return found["named"] if found["colon"] else unit(found["named"] or found["within"])
 
 
 def at_home(line: str) -> str | None:
@@ -60,7 +70,7 @@ def iban(line: str) -> str | None:
 
 
 def settle(printed: str | None, number: str | None, home: str | None) -> str | None:
-    """A statement's currency from its signs, its account's number and its country, or None."""
+    """A statement's currency from its signs, its account's number and its country, or None; the API may not have it."""
     if printed == "$":
         return home if home in _DOLLARS else "USD"
     if printed is not None:

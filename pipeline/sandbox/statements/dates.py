@@ -7,7 +7,6 @@ the date: `Calendar` tells it for a whole statement.
 from __future__ import annotations
 
 import datetime as dt
-import math
 import re
 from contextlib import suppress
 from itertools import pairwise
@@ -107,16 +106,44 @@ def _written(found: re.Match[str]) -> Written:
     return Written(int(parts["day"]), month, year, certain=True)
 
 
-def _span(written: list[Written], *, day_first: bool) -> float:
-    """Days from the earliest to the latest, read in this order; infinite if one of them is no date then."""
+def _read(written: list[Written], *, day_first: bool, year: int = _LEAP_YEAR) -> list[dt.date] | None:
+    """Dates of uncertain order in this one, of `year` where they have none; None if one of them is no date then."""
     try:
-        days = [
-            dt.date(one.year or _LEAP_YEAR, *((one.second, one.first) if day_first else (one.first, one.second)))
+        return [
+            dt.date(one.year or year, *((one.second, one.first) if day_first else (one.first, one.second)))
             for one in written
         ]
     except ValueError:
-        return math.inf
-    return (max(days) - min(days)).days if days else 0
+        return None
+
+
+def _has_day_first(uncertain: list[Written], between: tuple[Written, Written] | None, *, american: bool | None) -> bool:
+    """In which order these dates are written; raises `UnreadableError` when nothing tells."""
+    month_first, day_first = _read(uncertain, day_first=False), _read(uncertain, day_first=True)
+    if month_first is None or day_first is None:
+        return month_first is None
+    if month_first == day_first:
+        return american is False
+    inside = [_inside(uncertain, between, day_first=order) for order in (False, True)]
+    if inside[0] != inside[1]:
+        return inside[1]
+    if american is None:
+        raise UnreadableError("Nothing tells whether its dates begin with the day or the month")
+    # Outside the US a statement covers a month or so: of two readings the shorter one is right.
+    return not american and _days(day_first) <= _days(month_first)
+
+
+def _inside(uncertain: list[Written], between: tuple[Written, Written] | None, *, day_first: bool) -> bool:
+    """Whether they are all within a period of certain dates, read in this order."""
+    if between is None or not all(one.certain and one.year for one in between):
+        return False
+    ends = _read(list(between), day_first=True)
+    dates = _read(uncertain, day_first=day_first, year=between[1].year or _LEAP_YEAR)
+    return ends is not None and dates is not None and all(ends[0] <= one <= ends[1] for one in dates)
+
+
+def _days(dates: list[dt.date]) -> int:
+    return (max(dates) - min(dates)).days
 
 
 class Calendar:
@@ -127,26 +154,25 @@ class Calendar:
         known: list[Written],
         between: tuple[Written, Written] | None,
         *,
-        american: bool,
+        american: bool | None,
         elsewhere: Sequence[Written] = (),
     ) -> None:
-        """`known` are the dates of its rows; `american` decides what they leave open.
+        """`known` are the dates of its rows; `american` decides what they and `between` leave open.
 
+        With None nothing does, and `UnreadableError` is raised if it makes a difference.
         `elsewhere` are full dates from around the table: rows without a year in a statement without a period are taken
         for those of the months before the first of these that fits.
         """
         written = [*known, *(between or ())]
         uncertain = [one for one in written if not one.certain]
-        spans = _span(uncertain, day_first=False), _span(uncertain, day_first=True)
-        # A statement covers a month or so: of two readings the shorter one is right.
-        self._day_first = not american if spans[0] == spans[1] else spans[1] < spans[0]
+        self._day_first = _has_day_first(uncertain, between, american=american)
         years = [one.year for one in written if one.year is not None]
         self._year = max(years) if years else None
         self.end: dt.date | None = None
         self._until: dt.date | None = None
         self.end = self._until = self.date(between[1]) if between else None
         self.start = self.date(between[0]) if between else None
-        self.abroad = any(one.dotted for one in known) or (bool(uncertain) and self._day_first and math.isinf(spans[0]))
+        self.abroad = any(one.dotted for one in known) or _read(uncertain, day_first=False) is None
         """Whether nobody in the US writes its dates so."""
         if self._year is None and known:
             self._look_around(known, elsewhere)

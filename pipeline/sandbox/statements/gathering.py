@@ -65,6 +65,8 @@ class Statement:
     table_seen: bool = False
     home: str | None = None
     """The currency of the bank's country."""
+    dollars: bool = False
+    """A dollar's sign stands outside the tables."""
     dates: list[Written] = field(default_factory=list)
     """Those around the tables that have a year."""
 
@@ -119,6 +121,7 @@ def _read_label(line: str, found: Statement) -> None:
     account.between = account.between or between
     account.currency = account.currency or currencies.said(line)
     found.home = found.home or currencies.at_home(line)
+    found.dollars = found.dollars or "$" in line
     found.dates += in_full(line)
     account.owed = account.owed or _OWED.search(line) is not None
     account.kind = account.kind or (kind[1].lower() if (kind := _KIND.search(line)) else None)
