@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rapidfuzz import fuzz, process
 
+from pipeline.sandbox.engine import departments
 from pipeline.sandbox.engine.merchants import BLOCK, SHORTEST_ALIKE, Entry, Merchant, index
 from pipeline.sandbox.engine.text import canonical, has_digit
 from pipeline.sandbox.engine.trades import Trade, by_words, is_trade
@@ -36,26 +37,6 @@ _GENERIC = word_set(
     " RETAIL APP ORDER STATIONS WEB PMT PYMT PAYMENTS DD INTERNET UND AND DEUTSCHLAND FRANCE ESPANA ITALIA"
     " NEDERLAND IRELAND TIENDA WINKEL NEGOZIO MAGASIN LADEN CZ PL AT CH PT HU RO SK IE BE DK FI"
 )
-_SELLS_ALL = frozenset({"groceries", "department or discount store", "electronics", "vehicle maintenance"})
-"""Behind such names another trade is a department of theirs."""
-_SELLS_ONLINE = frozenset({"e-commerce purchase", "digital content and streaming", "saas tools"})
-"""Behind such names another trade is what was bought, if no place is needed for it: `AMAZON GRILL` is one."""
-_SERVICES = (
-    (1500, 1799), (5813, 5813), (7200, 7220), (7230, 7299), (7500, 7549), (8000, 8042), (8044, 8999),
-)  # fmt: skip
-"""Codes of what no shop has a department of: builders, bars, barbers, garages, doctors, lawyers, schools. 8043 are
-opticians."""
-_KITCHENS = ((5811, 5814),)
-_PLACES = (*_KITCHENS, (5912, 5912), (5992, 5995), (7911, 7911), (7992, 7999), *_SERVICES)
-_FOOD_SHOPS = (*_PLACES, (5422, 5462))
-_EATING = frozenset({"restaurant", "fast food", "coffee shop", "bars and nightclubs", "food delivery", "groceries"})
-_MEALS = _EATING - {"groceries", "bars and nightclubs"}
-_GO_TOGETHER = (
-    _EATING | {"hotel or lodging"}, _EATING | {"entertainment"}, _EATING | {"fuel", "convenience store"},
-    frozenset({"hotel or lodging", "e-commerce purchase", "self care", "sport and fitness", "other transport"}),
-    frozenset({"fuel", "vehicle maintenance"}), frozenset({"drugstore or pharmacy", "medical bill", "self care"}),
-)  # fmt: skip
-"""Trades of which one has the other under its roof."""
 _AMBIGUOUS = 10
 """A single word of the brand table that is shorter counts only where nothing strange stands behind it."""
 _GLUED = word_set("USA USAI US UK EU INC LTD LLC COM COMBILL ONLINE INTL INT AB AG BV GMBH SA SE SARL")
@@ -197,7 +178,7 @@ def _alone_written(entry: Entry, line: _Line, stop: int) -> bool:
         return True
     trade = _trade_behind(line, stop)
     if trade is not None and trade.category != "other":
-        return trade.category == entry.merchant.category or {trade.category, entry.merchant.category} <= _MEALS
+        return departments.is_the_same(entry.merchant.category, trade)
     if entry.merchant.category == "fuel" and _names_station(line, stop):
         return True
     return _plain(line.key[stop])
@@ -228,23 +209,11 @@ def _clear_written(entry: Entry, line: _Line, stop: int) -> bool:
     """Whether no other trade stands behind a short name written by hand: `CHASE STREET BAKERY` is no bank."""
     if entry.words > 1 or entry.letters > _SHORT:
         return True
-    trade, own = _trade_behind(line, stop), entry.merchant.category
-    if trade is None or trade.category == own:
+    trade = _trade_behind(line, stop)
+    if trade is None:
         return True
-    if own in _SELLS_ALL:
-        kitchen = _within(trade.mcc, _KITCHENS) and _TRADES.isdisjoint(line.key[stop : line.kept])
-        return not (kitchen or _within(trade.mcc, _SERVICES))
-    if own in _SELLS_ONLINE:
-        return not _within(trade.mcc, _PLACES)
-    return trade.category in {"other", ""} or _go_together(own, trade.category)
-
-
-def _within(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
-    return any(first <= code <= last for first, last in ranges)
-
-
-def _go_together(one: str, other: str) -> bool:
-    return any(one in roof and other in roof for roof in _GO_TOGETHER)
+    everyday = not _TRADES.isdisjoint(line.key[stop : line.kept])
+    return departments.may_be_of(entry.merchant.category, trade, everyday=everyday)
 
 
 def _trade_behind(line: _Line, stop: int) -> Trade | None:
@@ -259,12 +228,8 @@ def _trade_behind(line: _Line, stop: int) -> Trade | None:
 
 def _other_trade_before(entry: Entry, line: _Line, start: int) -> bool:
     """Whether it is of another trade that only has the name: BOULANGERIE LECLERC, BAR SANTANDER."""
-    trade, own = by_words(line.key[:start]), entry.merchant.category
-    if trade is None:
-        return False
-    if own == "groceries":
-        return _within(trade.mcc, _FOOD_SHOPS)
-    return trade.category not in {own, "other", ""} and not _go_together(own, trade.category)
+    trade = by_words(line.key[:start])
+    return trade is not None and not departments.may_stand_before(entry.merchant.category, trade)
 
 
 def _by_resemblance(line: _Line, end: int) -> Hit | None:
