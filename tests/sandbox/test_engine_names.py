@@ -307,6 +307,13 @@ def test_signs_and_websites_of_processors(text, name, via):
 
 
 @pytest.mark.parametrize(
+    ("text", "name"), [("MAI THAI WHIMBREL", "Mai Thai Whimbrel"), ("MARS WHIMBREL PETS", "Mars Whimbrel Pets")]
+)
+def test_a_month_of_another_language_is_a_name(text, name):
+    assert party(text)[0] == name
+
+
+@pytest.mark.parametrize(
     ("text", "entry_type", "holder", "category"),
     [
         ("MOLLIE B.V. UITBETALING T.5162", "incoming", "business", "processor payout"),

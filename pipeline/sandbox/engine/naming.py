@@ -22,6 +22,8 @@ _MOST_LEADING_DIGITS = 4
 _LEAST_LETTERS = 3
 _OF_PEOPLE = people.TITLES | {"JAN"}
 """Noise elsewhere: a title may be a state, and JAN a month."""
+_MONTHS_OR_NAMES = word_set("MAI MARS MAYO JUNI JULI JULIO MARZO AVRIL ABRIL ENERO")
+"""Months where the payment is regular, and else what a shop is called: MAI THAI, MAYO CLINIC."""
 _NEEDS_PLACE = word_set(
     "OF DE DI DU DA VON STADT CITY COUNTY TOWN GEMEENTE MAIRIE COMUNE AYUNTAMIENTO COUNCIL UNIVERSITY STADTWERKE"
     " UNIVERSITAT GEMEINDE KOMMUNE BOROUGH STADTVERWALTUNG UNIVERSIDAD UNIVERSITE SPARKASSE VOLKSBANK LANDESHAUPTSTADT"
@@ -84,6 +86,8 @@ def _is_noise(part: str, following: list[str], taken: Line, *, first: bool) -> b
     """Whether a word is none of the name. JAN is one before KOWALSKI, and a month in JAN STAFF."""
     if not tokens(part):
         return True
+    if part in _MONTHS_OR_NAMES and taken.rule is None and following and following[0].isalpha():
+        return False
     named = taken.rule is not None and taken.rule.rule.party in {"person", "maybe"}
     return first and part in NOISE and not (named and part in _OF_PEOPLE and NOISE.isdisjoint(following))
 
