@@ -9,28 +9,25 @@ cleaned name and has no website.
 from __future__ import annotations
 
 import gc
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pipeline.sandbox.engine import codes, merchants, people, places, processors, rules, trades
+from pipeline.sandbox.engine import codes, merchants, people, places, processors, rules, shapes, trades
 from pipeline.sandbox.engine.entities import entity, identity_of
-from pipeline.sandbox.engine.reading import read
 
 if TYPE_CHECKING:
     from pipeline.sandbox.engine.entities import Company
     from pipeline.sandbox.schema import Item
 
-REMEMBERED = 20_000
-"""Distinct lines kept: at some 2 KB each that is 40 MB at most."""
-
 
 def enrich(item: Item, holder_type: str) -> dict[str, Any]:
     """`entities`, `categories` and `location` of an EnrichedTransaction (fact sheet, section 2.2).
 
-    `holder_type` is consumer or business. The answer is shared by equal lines: treat it as read-only.
+    `holder_type` is consumer or business. The answer is shared by lines that are alike: treat it as read-only.
     """
     country = item.location.country[:2] if item.location and item.location.country else None
-    return _remembered(item.description, item.entry_type, item.currency, country, holder_type)
+    load()
+    return shapes.answer(item.description, item.entry_type, item.currency, country, holder_type)
 
 
 def known_entity(identity: str) -> dict[str, Any] | None:
@@ -59,16 +56,8 @@ def load() -> None:
     collects = gc.isenabled()
     gc.disable()
     try:
-        for table in (codes, merchants, people, places, rules, trades):
+        for table in (codes, merchants, people, places, rules, shapes, trades):
             table.load()
     finally:
         if collects:
             gc.enable()
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _remembered(
-    description: str, entry_type: str, currency: str, country: str | None, holder_type: str
-) -> dict[str, Any]:
-    load()
-    return read(description, entry_type, currency, country, holder_type)
