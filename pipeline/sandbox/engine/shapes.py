@@ -78,7 +78,8 @@ def _any_number(found: re.Match[str]) -> str:
     if not (_is_masked(found) or _is_date(found)):
         if text in _known_numbers():
             return text
-        before, after = found.string[: found.start()][-1:], found.string[found.end() : found.end() + 1]
+        start, end = found.span()
+        before, after = found.string[max(start - 1, 0) : start], found.string[end : end + 1]
         if len(text) < _LONG and (_is_of_word(before) or _is_of_word(after)):
             return text
     return text.translate(_ANY_DIGIT)
