@@ -168,6 +168,23 @@ def test_signs_and_websites_of_processors(text, name, via):
 
 
 @pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("DOORDASH PAYOUT", "DoorDash"),
+        ("DOORDASH DASHER PAY", "DoorDash"),
+        ("DOORDASH MERCHANT SETTLEMENT", "DoorDash"),
+        ("TRANSFER STRIPE ST-X1Y2Z3", "Stripe"),
+        ("TRANSFER FROM STRIPE", "Stripe"),
+        ("PAYMENT FROM ADYEN", "Adyen"),
+        ("BACS GOCARDLESS", "GoCardless"),
+    ],
+)
+def test_who_pays_out_is_the_counterparty_and_nobody_stands_between(text, name):
+    found = read(text, "incoming", "GBP", "GB", "business")["entities"]
+    assert (found["counterparty"]["name"], found["intermediaries"]) == (name, [])
+
+
+@pytest.mark.parametrize(
     ("text", "entry_type", "holder", "category"),
     [
         ("MOLLIE B.V. UITBETALING T.5162", "incoming", "business", "processor payout"),

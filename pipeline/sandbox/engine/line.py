@@ -52,9 +52,9 @@ def take_apart(description: str, entry_type: str, currency: str, country: str | 
     if via:
         text = processors.without_site(strip_boilerplate(text))
     elif "*" in text[:6] and merchants.by_name(text.partition("*")[0]) is None:
-        text = processors.without_mark(text)
-    if text.startswith("DOORDASH "):
-        text = text.replace(" ", "*", 1)  # the asterisk stood before it: DD *DOORDASH THAI HOUSE
+        marked, text = text, processors.without_mark(text)
+        if text != marked and text.startswith("DOORDASH "):
+            text = text.replace(" ", "*", 1)  # the asterisk stood before it: DD *DOORDASH THAI HOUSE
     later = processors.behind(text)
     if later is not None:
         service, text = later

@@ -11,6 +11,7 @@ import re
 
 from pipeline.sandbox.engine.entities import Company
 from pipeline.sandbox.engine.lookup import read_table
+from pipeline.sandbox.engine.text import NOISE
 
 _PROCESSOR_MCC = (6012,)
 
@@ -47,7 +48,7 @@ _BEHIND = re.compile(
     r"AFTERPAY|CLEARPAY"
     r"|RIVERTY|SCALAPAY|TRUSTLY|SQUARE)\b"
 )
-_SITES = {company.website for company in COMPANIES.values() if company.website} | {"gosq.com", "payhip.com"}
+_SITES = {company.website for company in COMPANIES.values() if company.website} | {"gosq.com"}
 _OWN_SITE = re.compile(rf"(?<!\S)(?:WWW\.)?(?:{'|'.join(sorted(map(re.escape, _SITES)))})(?!\S)", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Z]{2}")
 _SHORT_MARK = re.compile(r"[A-Z0-9]{2,4} ?\* ?(?=[A-Z]{3})")
@@ -74,8 +75,12 @@ def by_name(name: list[str]) -> Company | None:
 
 def behind(text: str) -> tuple[Company, str] | None:
     """The processor that the text names behind the merchant, and what stands before: `SPOTIFY BY ADYEN`."""
-    found = _BEHIND.search(text) or _LAST.search(text)
-    return (COMPANIES[_BY_STAR[found[1]]], text[: found.start()]) if found else None
+    found = _BEHIND.search(text)
+    if found is None:
+        found = _LAST.search(text)
+        if found is None or all(word in NOISE or _OF_ITSELF.fullmatch(word) for word in text[: found.start()].split()):
+            return None  # TRANSFER STRIPE ST-X1Y2: nobody stands before it
+    return COMPANIES[_BY_STAR[found[1]]], text[: found.start()]
 
 
 def without_mark(text: str) -> str:
