@@ -93,10 +93,16 @@ def test_landlords():
         "FPO OLIVER HEATING LTD",
         "MRS CRUMBS BAKERY",
         "CARD PAYMENT TO OSCAR WHIMBREL",
+        "BILL PAYMENT TO FLORENCE WATER",
     ],
 )
 def test_businesses_with_a_persons_name(text):
     assert party(text)[1] == "organization"
+
+
+def test_a_shop_with_a_whole_name():
+    assert party("PAYMENT TO EDDIE BAUER", "US")[:3] == ("Eddie Bauer", "organization", "eddiebauer.com")
+    assert party("PAYMENT TO PAUL SMITH")[1] == "person"
 
 
 @pytest.mark.parametrize(

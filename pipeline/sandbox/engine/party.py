@@ -19,7 +19,7 @@ from pipeline.sandbox.engine.text import NOISE, canonical, has_digit, title, tok
 _CHEQUE = re.compile(r"(?:CHECK|CHEQUE|CHQ|SCHECK|ASSEGNO|CHECKS?) ?(?:PAID|PD)? ?(?:N[OR]?\.? ?|# ?|NUMBER )?\d*")
 _GROCERS = (5411,)
 _LEAST_LETTERS = 2
-_LEAST_TRADE = 6
+_LEAST_TRADE = 5
 _IN_SHOPS = frozenset({"vipps", "mobilepay", "twint", "payconiq", "satispay"})
 """Wallets that people pay shops with as often as each other."""
 _OF_WAGES = frozenset({"PAY", "FEES", "FEE", "TAX", "ADP", "NET", "EIB", "TPS", "INVOICE", "DIR", "DEP"})
@@ -54,7 +54,7 @@ def find_party(taken: Line) -> Party:
     )
     if _is_nobody(taken, hit):
         return Party()
-    if hit is not None and hit.start > 0 and _names_person(taken):
+    if hit is not None and hit.start > 0 and _names_person(taken, hit):
         hit = None
     if hit is not None and rule is None:
         return _known(taken, hit)
@@ -97,11 +97,13 @@ def _is_surname(taken: Line) -> bool:
     return rule.party in {"person", "maybe"} if rule is not None else bool(taken.via) and kept == 1
 
 
-def _names_person(taken: Line) -> bool:
+def _names_person(taken: Line, hit: Hit) -> bool:
     """Whether a transfer went to PETER MÜLLER, whose name is a shop's too."""
     if taken.rule is None or taken.rule.rule.party not in {"person", "maybe"}:
         return False
     name = left_over(taken)
+    if hit.end - hit.start == len(name) and not people.is_last_name(name[-1]):
+        return False  # the whole name is the shop's: EDDIE BAUER, and not so JOHN LEWIS
     return len(name) > 1 and people.is_first_name(name[0]) and people.is_person(name, likely=False)
 
 
@@ -222,7 +224,8 @@ def _names_trade(name: list[str]) -> bool:
     """Whether a word is a trade's. Behind a first name a short one is a last name: JOHN BAKER, not MARTIN BAKERY."""
     key = canonical(tokens(" ".join(name)))[0]
     if people.is_first_name(name[0]):
-        return any(len(word) >= _LEAST_TRADE and trades.is_trade(word) for word in key[1:])
+        words = [word for word in key[1:] if len(word) >= _LEAST_TRADE and not people.is_last_name(word)]
+        return any(map(trades.is_trade, words))
     return trades.by_words(key) is not None
 
 

@@ -71,6 +71,11 @@ def is_first_name(word: str) -> bool:
     return spelled(word) in first_names()
 
 
+def is_last_name(word: str) -> bool:
+    """Whether a word is a last name that many have."""
+    return word in _LAST_NAMES
+
+
 def without_remark(words: list[str]) -> list[str]:
     """The words up to what was written behind a name: `JONAS PFEIFFER DANKE`."""
     least = 2 + (words[0] in TITLES) if words else 0
