@@ -7,7 +7,6 @@ Exit codes: 0 all done (rejected rows and item errors are results, not failures)
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import show
+from pipeline.cli.signals import heed_signals, repeat_what_is_swallowed
 from pipeline.errors import EnrichError
 from pipeline.flow.workspace import Workspace, open_workspace
 from pipeline.lake.warehouse import query as query_warehouse
@@ -62,14 +62,10 @@ def workspace(data_dir: Path | None) -> Iterator[Workspace]:
         ws.ledger.close()
 
 
-def heed_signals() -> None:
-    """Take Ctrl-C, and SIGTERM with it, also where they are ignored.
-
-    A script ignores SIGINT for what it starts with `&`. Dagster does with SIGTERM what is done with SIGINT, so that
-    nothing but SIGKILL ended such a process.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+@app.callback()
+def enrich() -> None:
+    """Before each command."""
+    repeat_what_is_swallowed()
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -234,9 +235,12 @@ def test_an_answer_of_another_shape_is_a_failure_of_that_holder(steps):
     assert (report.refreshed, report.failed) == (1, 1)
 
 
-def test_time_that_is_up_leaves_the_rest_for_the_next(steps):
-    misbehave(steps, {"do": "delay", "seconds": 0.3, "when": "before"})
-    report = refresh(steps.ws, steps.client, seconds=0.2)
+def test_time_that_is_up_leaves_the_rest_for_the_next(steps, monkeypatch):
+    before = asked(steps)
+    a_second_for_each_answer = SimpleNamespace(monotonic=lambda: asked(steps) - before)
+    with monkeypatch.context() as patched:
+        patched.setattr(flow, "time", a_second_for_each_answer)
+        report = refresh(steps.ws, steps.client, seconds=0.5)
     assert (report.refreshed, report.left) == (1, 1)
     revision = manifest.head(steps.ws.ledger).revision
     assert refresh(steps.ws, steps.client, seconds=0).refreshed == 0

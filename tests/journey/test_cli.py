@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import dagster as dg
@@ -42,6 +42,15 @@ def batches_in(data_dir, state):
             return conn.execute("SELECT count(*) FROM batches WHERE state = ?", [state]).fetchone()[0] if conn else 0
         except sqlite3.OperationalError:  # its tables are being made
             return 0
+
+
+@contextmanager
+def killed_at_the_end(program):
+    """Else a test that fails leaves a process, and the next test fails as well."""
+    try:
+        yield
+    finally:
+        program.kill()
 
 
 def assert_charges_have_reasons(data_dir):
@@ -217,18 +226,21 @@ def test_troubles_are_sentences_and_not_tracebacks(folder):
 
 
 def test_interrupting_keeps_what_was_sent_and_the_same_command_collects_it(small):
-    run = subprocess.Popen(
-        [str(ENRICH), "run", "bank.csv", "--batch-size", "20", "--time-scale", "1"],
-        cwd=small.path, env=small.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
     data = small.path / "data" / "sandbox"
-    end = time.monotonic() + 30
-    # Read here: a command of its own took so long on a busy machine that the run had ended meanwhile.
-    while batches_in(data, "submitted") < 3:
-        assert time.monotonic() < end, "never submitted"
-        time.sleep(0.05)
-    run.send_signal(signal.SIGINT)
-    out, _ = run.communicate(timeout=30)
+    with (
+        subprocess.Popen(
+            [str(ENRICH), "run", "bank.csv", "--batch-size", "20", "--time-scale", "1"],
+            cwd=small.path, env=small.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        ) as run,
+        killed_at_the_end(run),
+    ):  # fmt: skip
+        end = time.monotonic() + 60
+        # Read here: a command of its own took so long on a busy machine that the run had ended meanwhile.
+        while batches_in(data, "submitted") < 3:
+            assert time.monotonic() < end, "never submitted"
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        out, _ = run.communicate(timeout=60)
     assert run.returncode == 130, out
     assert "interrupted" in out
     small.enrich("run", "bank.csv", "--batch-size", 20, "--time-scale", 500)
