@@ -120,9 +120,13 @@ def test_no_merchant_is_its_own_parent():
     assert [row["name"] for row in MERCHANTS if row["parent"].startswith(row["name"] + "|")] == []
 
 
-def test_an_alias_belongs_to_one_merchant():
-    times = Counter(alias for row in MERCHANTS for alias in aliases(row))
+def test_an_alias_belongs_to_one_merchant_of_a_country():
+    times = Counter(
+        (alias, at) for row in MERCHANTS for alias in aliases(row) for at in row["countries"].split() or [""]
+    )
     assert [alias for alias, count in times.items() if count > 1] == []
+    everywhere = {alias for alias, at in times if not at}
+    assert [alias for alias, at in times if at and alias in everywhere] == []
 
 
 def test_aliases_are_written_as_the_engine_reads_them():

@@ -17,7 +17,7 @@ _BOILERPLATE = re.compile(
     r"POS W/D|CHECK ?CARD(?: PURCHASE)?(?: \d{4})?|"
     r"(?:VISA |MASTERCARD |MAESTRO |MC )?(?:DEBIT|CREDIT|DBT) ?(?:CARD|CRD)(?: (?:PURCHASE|PAYMENT|"
     r"TRANSACTION|DEBIT|PURCH|REFUND))*(?: (?:TO|AT))?|"
-    r"VISA DEBITKARTE|(?:VISA|MASTERCARD|MAESTRO|BANCONTACT)(?: (?:DEBIT|CREDIT|PURCHASE|PAYMENT|CARD|PURCH|"
+    r"VISA DEBITKARTE|(?:VISA|MASTERCARD|MAESTRO|BANCONTACT)(?: (?:DEBIT|CREDIT|PURCHASE|PAYMENT|CARD|PURCH|DDA|PUR|"
     r"KOB|VAREKJOP))*|"
     r"DBT (?:CRD|PURCHASE)(?: \d{4})?|CARD (?:PAYMENT|PURCHASE|TRANSACTION|SUBSCRIPTION)(?: (?:TO|AT))?|"
     r"CONTACTLESS(?: PAYMENT)?(?: TO)?|"
@@ -43,19 +43,23 @@ _BOILERPLATE = re.compile(
     r"DOORLOPEND|PERIODIEKE OVERB\.?))*|GUTSCHRIFT|"
     r"(?:SEPA-?|ONLINE-?|ECHTZEIT-?)?[UÜ]BERWEISUNG|(?:SEPA-?|ONLINE-?|ECHTZEIT-?)?UEBERWEISUNG|"
     r"PAIEMENT (?:PAR )?(?:CARTE|CB|PSC|BANCONTACT|SANS CONTACT)|PAIEMENT(?: A)?|(?:ACHAT|AVOIR)(?: CB|"
-    r" BANCONTACT)?|(?:FACTURE )?CARTE(?: DU)?|CB|PRLVT?(?: SEPA)?|"
+    r" BANCONTACT)?|(?:FACTURE )?CARTE(?: DU)?|CB(?: ?\*\d{4})?|PRLVT?(?: SEPA)?|"
     r"IDEAL(?= (?:MOLLIE|ADYEN|BUCKAROO|STRIPE|MULTISAFEPAY|STICHTING)\b)|"
     r"PRELEVEMENT(?: (?:EUROPEEN|SEPA|DE))*|DOMICILIATION(?: EUROPEENNE)?|"
     r"VIR(?:EMENT)?(?: (?:SEPA|PERM|PERMANENT|INST|INSTANTANE|RECU|EMIS|VERS|EN FAVEUR DE))*(?: /?DE)?|"
+    r"NOMINA(?: MES DE [A-Z]+(?: DE \d{4})?)?|"
     r"COMPRA(?: (?:EN|CON TARJETA|TARJ\. \d{4}X+|TARJETA|INTERNET|ONLINE))*|(?:TRANSFERENCIA|"
     r"TRANSF\.?)(?: (?:A FAVOR DE|INMEDIATA|RECIBIDA|EMITIDA|DE|A))*|ABONO|"
-    r"PAGO(?: (?:EN|CON TARJETA|MOVIL|TARJETA))+|ADEUDO(?: (?:DE|RECIBO))*|RECIBO(?: DE)?|CARGO(?: POR)?|"
+    r"PAGO(?: (?:EN|CON TARJETA|MOVIL|TARJETA))+|TARJETA ?\*?\d{4}|"
+    r"ADEUDO(?: (?:DE|RECIBO))*|RECIBO(?: DE)?|CARGO(?: POR)?|"
     r"(?:PAGAMENTO|PAG\.?|OPERAZIONE|ACQUISTO|PAGAMENTI)(?: (?:POS|CARTA|SERVICOS|CON CARTA|TRAMITE POS))*|"
     r"ADDEBITO(?: (?:DIRETTO|SDD|SEPA|CORE))*|SDD|"
     r"BONIFICO(?: (?:ISTANTANEO|SEPA|A FAVORE DI|VERSO|DA|IN USCITA|A VOSTRO FAVORE))*|"
     r"DEBITO DIRETO|DEB\. DIR\.|TRF\.?(?: (?:P/|PARA|DE))*|"
+    r"(?:365 (?:ONLINE|MOBILE|PHONE) )?TFR(?: (?:TO|FROM))?|"
     r"BETAALAUTOMAAT|BEA,?(?: (?:BETAALPAS|APPLE PAY|GOOGLE PAY|NR:\S+))*|GEA,?(?: BETAALPAS)?|"
-    r"(?:EUROPESE )?(?:INCASSO|DOMICILIERING)|OVERSCHRIJVING|OVERBOEKING|BETALING(?: MET)?(?: BANCONTACT)?|"
+    r"(?:EUROPESE )?(?:INCASSO|DOMICILIERING)|OVERSCHRIJVING|OVERBOEKING|BETALING(?: (?:MET|BANCONTACT|BANKKAART|"
+    r"DEBETKAART|KREDIETKAART|DEBET|NUMMER))*|"
     r"AANKOOP(?: BANCONTACT)?|"
     r"BLIK|PLATNOSC KARTA|ZAKUP PRZY UZYCIU KARTY|TRANSAKCJA KARTA|PRZELEW(?: (?:DO|OD|WYCHODZACY|PRZYCHODZACY|"
     r"WEWNETRZNY))*|ZAKUP|"
@@ -65,12 +69,12 @@ _BOILERPLATE = re.compile(
 )
 _FIELD = re.compile(
     r"(?:^|[\s/])(?:ORIG CO NAME:|NAAM:|/?NAME/|NAME:|ABWA\+|BENEFICIARIO:|BENEFICIAIRE:|EMPFANGER:|"
-    r"AUFTRAGGEBER:|PAYEE:|MERCHANT:|ORDENANTE:|"
+    r"AUFTRAGGEBER:|PAYEE:|MERCHANT:|ORDENANTE:|BNF:|ORIG:|ODBIORCA:|NADAWCA:|"
     r"CREDITEUR:|NOM:|INCASSANT NAAM:) ?(.+?)"
     r"(?= ?(?:ORIG ID|CO ENTRY|DESC DATE|SEC:|IBAN|BIC\b|OMSCHRIJVING|MACHTIGING|KENMERK|/?REMI/|/[A-Z]{4}/|"
-    r"EREF|MREF|KREF|SVWZ|CRED\+|REF[ :.]|CONCEPTO|MOTIF|DATUM)|$)"
+    r"EREF|MREF|KREF|SVWZ|CRED\+|REF[ :.]|CONCEPTO|MOTIF|DATUM|ID:|TYT(?:ULEM)?:|TYTUL:)|$)"
 )
-"""Formats that name their fields: American ACH, Dutch and French text, SWIFT's /NAME/."""
+"""Formats that name their fields: American ACH and wires, Dutch, French and Polish text, SWIFT's /NAME/."""
 _MASK = re.compile(
     r"(?:CARD |CRD |NR |TARJ[.:]? ?)?(?:\b\d{4,6})?(?:(?<![A-Z])X[X*]+|\*[X*]+|X{4,})(?:[- ][X*]{2,})*[- ]?\d{2,4}\b|"
     r"\bCARD (?:NO\.? |ENDING (?:IN )?)?\d{4}\b"
@@ -91,7 +95,8 @@ _SLASHED_PLACE = re.compile(r"//([A-Z ]+)/[A-Z]{2}\b.*")
 _GLUED = re.compile(r"\d{5}(?<=[A-Z]{3}\d{5})\d*\b")
 _CARD_NUMBER = re.compile(r"(?:(?:#?\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?|\d{1,2}:\d\d(?:[AP]M?)?) ){1,3}(?=[A-Z])")
 _TAIL = re.compile(
-    r"[ ,;-](?:/MOTIF|A(?:BWA|BWE|M \d|UTH(?: CODE)?[ :#])|B(?:CC |ETALINGSKENM|IC[ +:])|C(?:ARD ENDING|ARTA [X*N\d]|"
+    r"[ ,;-](?:/MOTIF|A(?:BWA|BWE|M \d|UTH(?: CODE)?[ :#])|B(?:ANCONTACT$|CC |ETALINGSKENM|IC[ +:])|C(?:ARD ENDING|"
+    r"ARTA [X*N\d]|ONTACTLOZE BETAL|"
     r"B\*|ARTE \d|CD ID|O ENTRY|O ID|OAM|ONCEPTO|ONF(?:IRMATION)?[ :#]|RED ID|REDITOR ID|RED\+)|D(?:EBT\+|ES:|ESC DATE|"
     r"U \d\d)|EREF|F(?:ACTURA|ACTURE|ACTUUR|AKTURA|OLGE-?NR)|GIROCARD|I(?:BAN(?![A-Z]+\b)|D[:#]|NCASSANT|"
     r"NDN:|NVOICE)|"
@@ -103,8 +108,27 @@ _TAIL = re.compile(
 """Where references begin. By first letter: at each word 20 of them are asked, and not 80 words."""
 
 
+_OWN_ACCOUNT = re.compile(r"\b\d\d-\d\d-\d\d \d{8} ?")
+"""Sort code and account, which may stand between the words of a kind of payment."""
+_QUOTED = re.compile(r' FOR "[^"]*"')
+"""What people write with a payment: Zelle's, in quotation marks."""
+_OF_FEE = re.compile(r"(?<=\d\d [A-Z]{3}) NON-?STERLING TRANS(?:ACTION)? FEE \S+|[ ,]+COMISION 0[,.]00")
+"""What a card bank writes behind a payment: that it took a fee with it, or none."""
+_TIKKIE = re.compile(r"TIKKIE ID \d+, ?[^,]*, ?(?:VAN|NAAR|AAN) ([^,]+),")
+"""Who pays or is paid back: `TIKKIE ID 0051438343, ETENTJE, VAN S. DE WIT, NL81…`."""
+
+
 def _set_apart(found: re.Match[str]) -> str:
     return " " + found[0]
+
+
+def without_remarks(text: str) -> str:
+    """A line without what says nothing of the kind of payment: the holder's own account, a remark, a fee beside it."""
+    if '"' in text:
+        text = _QUOTED.sub("", text)
+    if "FEE " in text or "COMISION" in text:
+        text = _OF_FEE.sub("", text)
+    return _OWN_ACCOUNT.sub("", text) if "-" in text else text
 
 
 def strip_boilerplate(text: str) -> str:
@@ -116,6 +140,9 @@ def strip_boilerplate(text: str) -> str:
     bought = _BOUGHT.match(text) if text.startswith("PAYPAL") else None
     if bought:
         return "PAYPAL *" + bought[1]
+    tikkie = _TIKKIE.search(text) if "TIKKIE ID" in text else None
+    if tikkie:
+        return tikkie[1].strip()
     if ":" in text or "/" in text or "+" in text:
         field = _FIELD.search(text)
         text = field[1].strip() if field else text

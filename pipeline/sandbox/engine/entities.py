@@ -15,6 +15,8 @@ from pipeline.sandbox.engine import codes
 
 _REMEMBERED = 4_000
 """Companies whose objects are kept, at about 1 KB each."""
+SHARED = frozenset({"gov.uk"})
+"""Websites of more than one organisation: all but the first go by their names."""
 LOGO = "https://logos.ntropy.com/"
 
 
@@ -64,7 +66,8 @@ def counterparty(company: Company, type_: str = "organization") -> dict[str, Any
 
 def identity_of(company: Company) -> str:
     """The id of a company."""
-    return _uuid(company.website or company.name.lower())
+    shared = company.website in SHARED and company.name.lower() != company.website
+    return _uuid(company.name.lower() if shared or company.website is None else company.website)
 
 
 @functools.lru_cache(maxsize=20_000)

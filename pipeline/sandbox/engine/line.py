@@ -11,14 +11,12 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from pipeline.sandbox.engine import merchants, places, processors, rules
-from pipeline.sandbox.engine.boilerplate import strip_boilerplate
+from pipeline.sandbox.engine.boilerplate import strip_boilerplate, without_remarks
 from pipeline.sandbox.engine.entities import Company
 from pipeline.sandbox.engine.text import canonical, normalise, tokens
 
 _REMOTE = re.compile(r"(?:\d{3}[-. ]?\d{3}[-. ]?\d{4}|\.(?:COM|NET|ORG|IO|CO|TV)(?:/\S*)?) [A-Z]{2}$")
 """Where a telephone or a website stands for the town, the state is that of an office, and nothing happened there."""
-_OWN_ACCOUNT = re.compile(r"\b\d\d-\d\d-\d\d \d{8} ?")
-"""Sort code and account, which may stand between the words of a kind of payment."""
 _SEPA_FIELD = re.compile(r"\b(?:SVWZ|EREF|KREF|MREF|CRED|ABWA|ABWE|PURP)\+")
 """Names of fields, stuck to what is in them: SVWZ+GEHALT."""
 
@@ -44,11 +42,12 @@ class Line:
 
 def take_apart(description: str, entry_type: str, currency: str, country: str | None, holder_type: str) -> Line:
     """The parts of a transaction that the engine looks at."""
-    whole = normalise(description)
-    if "-" in whole:
-        whole = _OWN_ACCOUNT.sub("", whole)
+    whole = without_remarks(normalise(description))
     text = strip_boilerplate(whole)
     via, text = processors.peel(text)
+    wallet = processors.wallet(whole)
+    if wallet is not None and not via:  # it goes by Mollie, and then that is who it goes through
+        via.append(wallet)
     if via:
         text = processors.without_site(strip_boilerplate(text))
     elif "*" in text[:6] and merchants.by_name(text.partition("*")[0]) is None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import ahocorasick
 
-from pipeline.sandbox.engine.entities import Company
+from pipeline.sandbox.engine.entities import SHARED, Company
 from pipeline.sandbox.engine.lookup import read_packed, read_table
 from pipeline.sandbox.engine.text import canonical, normalise, tokens
 from pipeline.sandbox.wordlist import word_set
@@ -80,6 +80,8 @@ def companies() -> Iterator[Company]:
     """Every company with a website, once for each of its websites."""
     for site, merchant in index().by_site.items():
         yield merchant.company._replace(website=site)
+    for entries in index().by_key.values():
+        yield from (entry.merchant.company for entry in entries if entry.merchant.company.website in SHARED)
 
 
 def by_name(name: str) -> Merchant | None:

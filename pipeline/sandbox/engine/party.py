@@ -13,6 +13,7 @@ from pipeline.sandbox.engine.entities import Company
 from pipeline.sandbox.engine.line import Line
 from pipeline.sandbox.engine.matching import Hit
 from pipeline.sandbox.engine.naming import LONGEST_NAME, left_over, shop_behind
+from pipeline.sandbox.engine.rules import Rule
 from pipeline.sandbox.engine.sites import as_printed, name_of, printed_site
 from pipeline.sandbox.engine.text import NOISE, canonical, has_digit, title, tokens, words
 
@@ -43,10 +44,7 @@ def find_party(taken: Line) -> Party:
     """Who the counterparty is; those in between are added to the line's."""
     rule = taken.rule.rule if taken.rule else None
     if rule is not None and rule.via:
-        service = processors.COMPANIES[rule.via]
-        if service not in taken.via:
-            taken.via.append(service)
-        return _left_over(taken, likely=rule.via not in _IN_SHOPS) or Party(service)
+        return _through_service(taken, rule)
     if taken.place.city and _is_surname(taken):
         taken.place.city, taken.place.kept = None, len(taken.tokens)
     hit = _own_service(taken) or matching.find(
@@ -65,6 +63,16 @@ def find_party(taken: Line) -> Party:
         return _site(domain, taken.homes)
     likely = rule is not None and rule.party == "person"
     return _left_over(taken, likely=likely) or _office(taken) or _only_processor(taken)
+
+
+def _through_service(taken: Line, rule: Rule) -> Party:
+    """Whom money went to by a service between people; the service, where it is the holder's own that lay there."""
+    service = processors.COMPANIES[rule.via]
+    if rule.party == "none":
+        return Party(service)
+    if service not in taken.via:
+        taken.via.append(service)
+    return _left_over(taken, likely=rule.via not in _IN_SHOPS) or Party(service)
 
 
 def _is_its_name(taken: Line, hit: Hit) -> bool:

@@ -48,6 +48,11 @@ _BEHIND = re.compile(
     r"AFTERPAY|CLEARPAY"
     r"|RIVERTY|SCALAPAY|TRUSTLY|SQUARE)\b"
 )
+_WALLETS = {
+    "BLIK ": COMPANIES["blik"], "IDEAL ": COMPANIES["ideal"], "SEPA IDEAL ": COMPANIES["ideal"],
+    "BEA, APPLE PAY ": COMPANIES["applepay"], "BEA, GOOGLE PAY ": COMPANIES["googlepay"],
+}  # fmt: skip
+_WALLET_SIGNS = tuple(_WALLETS)
 _SITES = {company.website for company in COMPANIES.values() if company.website} | {"gosq.com"}
 _OWN_SITE = re.compile(rf"(?<!\S)(?:WWW\.)?(?:{'|'.join(sorted(map(re.escape, _SITES)))})(?!\S)", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Z]{2}")
@@ -81,6 +86,13 @@ def behind(text: str) -> tuple[Company, str] | None:
         if found is None or all(word in NOISE or _OF_ITSELF.fullmatch(word) for word in text[: found.start()].split()):
             return None  # TRANSFER STRIPE ST-X1Y2: nobody stands before it
     return COMPANIES[_BY_STAR[found[1]]], text[: found.start()]
+
+
+def wallet(line: str) -> Company | None:
+    """What a payment in a shop was made with, as the bank prints it in front: `BLIK ZAKUP ALLEGRO.PL`."""
+    if not line.startswith(_WALLET_SIGNS):
+        return None
+    return next(company for sign, company in _WALLETS.items() if line.startswith(sign))
 
 
 def without_mark(text: str) -> str:

@@ -157,6 +157,8 @@ def _business_payout(merchant: Merchant, line: list[str]) -> str | None:
 def _consumer_payout(merchant: Merchant, line: list[str]) -> str | None:
     if "benefits" in merchant.flags:
         return "benefits"
+    if "payroll" in merchant.flags:
+        return "paycheck"
     if "broker" in merchant.flags:
         saved = merchant.category.startswith("transfer to")
         return merchant.category.replace("to", "from", 1) if saved else "transfer from investment app"
