@@ -76,6 +76,10 @@ def test_a_wallet_in_front_stands_between(text, currency, country, name, via):
     assert (who, between) == (name, via)
 
 
+def test_a_wallets_name_may_be_a_word():
+    assert told("IDEAL MATTRESS FACTORY", "CAD", "CA", "outgoing")[2] == []
+
+
 def test_a_fee_that_a_card_payment_mentions_is_not_what_it_was():
     text = "CLAUDE.AI SUBSCRIPTION SAN FRANCISCO US 18.00 USD NON-STERLING TRANSACTION FEE 0.43"
     assert party(text, "GBP", "GB") == ("Claude.ai", "claude.ai")

@@ -45,7 +45,7 @@ def take_apart(description: str, entry_type: str, currency: str, country: str | 
     whole = without_remarks(normalise(description))
     text = strip_boilerplate(whole)
     via, text = processors.peel(text)
-    wallet = processors.wallet(whole)
+    wallet = processors.wallet(whole, country)
     if wallet is not None and not via:  # it goes by Mollie, and then that is who it goes through
         via.append(wallet)
     if via:

@@ -88,10 +88,10 @@ def behind(text: str) -> tuple[Company, str] | None:
     return COMPANIES[_BY_STAR[found[1]]], text[: found.start()]
 
 
-def wallet(line: str) -> Company | None:
+def wallet(line: str, country: str | None) -> Company | None:
     """What a payment in a shop was made with, as the bank prints it in front: `BLIK ZAKUP ALLEGRO.PL`."""
-    if not line.startswith(_WALLET_SIGNS):
-        return None
+    if not line.startswith(_WALLET_SIGNS) or (line.startswith("IDEAL ") and country != "NL"):
+        return None  # IDEAL SOLUTIONS is a firm
     return next(company for sign, company in _WALLETS.items() if line.startswith(sign))
 
 
