@@ -111,12 +111,12 @@ def test_completions_look_and_ask_for_ranges(project_for, bank_file):
 
 
 def test_a_run_that_never_started_is_asked_for_again(project_for, bank_file):
-    project = project_for(dispatch_seconds=0.5)
+    project = project_for(dispatch_seconds=2)
     (key,) = project.planned(bank_file(5))
     project.run("account_holder_sync")
     assert asked(project.tick(submissions)) == [("submit", [key])]
     assert project.tick(submissions) == []
-    time.sleep(0.6)
+    time.sleep(2.1)
     assert asked(project.tick(submissions)) == [("submit", [key])]
 
 

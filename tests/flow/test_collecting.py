@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 import polars as pl
@@ -18,6 +18,7 @@ from pipeline.lake import files, tables
 from pipeline.lake.warehouse import query
 from pipeline.ledger import manifest, outcomes
 from pipeline.ledger import operating as ledger_operating
+from pipeline.ledger.db import utc_now
 from pipeline.ledger.states import State
 
 
@@ -45,7 +46,7 @@ def test_results_are_landed_and_every_row_is_in_one_state(steps_for, bank_file, 
 
 
 def test_an_error_batch_is_sent_again_after_its_back_off_and_lands(steps_for, bank_file, books_of):
-    steps = steps_for(batch_size=10, backoff_base=40, sandbox={"error_batch_nth": (1,)})
+    steps = steps_for(batch_size=10, backoff_base=86_400, backoff_max=86_400, sandbox={"error_batch_nth": (1,)})
     steps.ingest(bank_file(10))
     (key,) = steps.plan()
     steps.submit()
@@ -53,6 +54,7 @@ def test_an_error_batch_is_sent_again_after_its_back_off_and_lands(steps_for, ba
     report = steps.collect()
     assert report.retried == {key: "attempt 1 of 3 ended in error"}
     assert "its back-off lasts" in steps.submit().skipped[key]
+    steps.ws.ledger.clock = lambda: utc_now() + timedelta(seconds=86_400)
     steps.finish()
     assert [(a.state, a.reason) for a in steps.attempts(key)] == [("errored", "first"), ("completed", "batch_error")]
     assert books_of().summary().items_charged == 20

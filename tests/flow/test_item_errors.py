@@ -43,7 +43,7 @@ def test_only_the_failed_items_are_sent_again_and_land(steps_for, bank_file):
 
 
 def test_in_between_the_row_is_in_flight_and_its_batch_has_landed(steps_for, bank_file):
-    steps = steps_for(backoff_base=600, faults=[item_error("tx-1")])
+    steps = steps_for(backoff_base=86_400, backoff_max=86_400, faults=[item_error("tx-1")])
     steps.ingest(bank_file(4))
     steps.plan()
     steps.submit()
