@@ -25,6 +25,13 @@ def told(text: str, currency: str, country: str, entry_type: str) -> tuple[str |
         ("TARJETA *3784 FRUTERIA WHIMBREL", "ES", "Fruteria Whimbrel"),
         ("COMPRA WHIMBREL ELECTRICA, TARJETA 19525996 , COMISION 0,00", "ES", "Whimbrel Electrica"),
         ("WHIMBREL BOEKEN Contactloze betaling Term: CT739759", "NL", "Whimbrel Boeken"),
+        ("DEBIT PURCHASE -VISA ON 061724 WHIMBREL FOODS REF # 24137464168001", "US", "Whimbrel Foods"),
+        ("PURCHASE RETURN AUTHORIZED ON 01/04 WHIMBREL SHOES S614004512004418 CARD 2210", "US", "Whimbrel Shoes"),
+        ("ACHAT BANCONTACT AVEC CARTE N° 6703 44XX XXXX X210 7 - WHIMBREL BROCANTE - 09/03/2024", "BE",
+         "Whimbrel Brocante"),
+        ("BETALING BANCONTACT 04-03-2024 OM 17.22 UUR WHIMBREL BOEKEN MET KBC-DEBETKAART", "BE", "Whimbrel Boeken"),
+        ("Bg-bet. via internet 5050-1055 WHIMBREL FASTIGHETER", "SE", "Whimbrel Fastigheter"),
+        ("WHIMBREL WATERWORKS 303-893-2444 CO", "US", "Whimbrel Waterworks"),
         ("BETALING MET BANKKAART DEBET NUMMER 4871 04XX XXXX 8533 WHIMBREL BAKKERS 12/03/2024 BANCONTACT", "BE",
          "Whimbrel Bakkers"),
     ],
@@ -44,6 +51,26 @@ def test_what_the_card_and_the_terminal_print_is_no_part_of_a_name(text, country
          "incoming", ("S de Whimbrel", "person", ["Tikkie"], "peer to peer transfer")),
         ("WIRE TYPE:WIRE IN DATE:240614 TRN:20240614 ORIG:WHIMBREL HOLDINGS LLC ID:123 SND BK:ANY BANK", "USD", "US",
          "incoming", ("Whimbrel Holdings LLC", "organization", [], "inter account transfer")),
+        ("J WHIMBREL 500000001288811377 PIANO LESSONS 309612 10 08MAR24 22:17", "GBP", "GB", "outgoing",
+         ("J Whimbrel", "person", [], "peer to peer transfer")),
+        ("A WHIMBREL , RENT , FP 04/03/24 10 , 38120955187302000N", "GBP", "GB", "outgoing",
+         ("A Whimbrel", "person", [], "rent")),
+        ("TO A/C 61120937 , VIA MOBILE - PYMT , FP 04/03/24 10 , 38120955187302000N", "GBP", "GB", "outgoing",
+         (None, None, [], "not enough information")),
+        ("*MOBI SIOBHAN WHIMBREL RENT APR", "EUR", "IE", "outgoing", ("Siobhan Whimbrel", "person", [], "rent")),
+        ("Swish skickad +46701774420 ERIK WHIMBREL", "SEK", "SE", "outgoing",
+         ("Erik Whimbrel", "person", ["Swish"], "peer to peer transfer")),
+        ("BLIK P2P-WYCHODZĄCY PRZELEW NA TELEFON ANNA WHIMBREL", "PLN", "PL", "outgoing",
+         ("Anna Whimbrel", "person", ["BLIK"], "peer to peer transfer")),
+        ("Tikkie ID 003317720931, Etentje vrijdag, S de Whimbrel, NL44RABO0331772093", "EUR", "NL", "outgoing",
+         ("S de Whimbrel", "person", ["Tikkie"], "peer to peer transfer")),
+        ("AUTOMAT 00020447 K1 08.03. UM 19.02 BEHEBUNG", "EUR", "AT", "outgoing",
+         (None, None, [], "ATM withdrawal")),
+        ("REMISE CB 0093172 DU 080324 TERMINAL 02", "EUR", "FR", "incoming", (None, None, [], "other")),
+        ("CHEQUE EMIS 3817720", "EUR", "FR", "outgoing", (None, None, [], "not enough information")),
+        ("RENTEN SERVICE RV-RENTE 03/24 VSNR 65120447B008 RENTE", "EUR", "DE", "incoming",
+         ("Deutsche Rentenversicherung", "organization", [], "benefits")),
+        ("KROGER CO SALARY 88410227", "USD", "US", "incoming", ("Kroger", "organization", [], "paycheck")),
         ("NOMINA MES DE MAYO DE 2024 CARNICAS WHIMBREL SL", "EUR", "ES", "incoming",
          ("Carnicas Whimbrel SL", "organization", [], "paycheck")),
         ("365 ONLINE TFR TO CIARA WHIMBREL", "EUR", "IE", "outgoing",
@@ -68,6 +95,16 @@ def test_fields_and_remarks(text, currency, country, entry_type, expected):
          "Bol.com", ["iDEAL"]),
         ("iDEAL bol.com b.v. via Adyen 0030004829103847", "EUR", "NL", "Bol.com", ["iDEAL", "Adyen"]),
         ("BEA, Apple Pay Albert Heijn 1418,PAS441 NR:CT859996", "EUR", "NL", "Albert Heijn", ["Apple Pay"]),
+        ("/TRTP/iDEAL/NAME/bol.com b.v./REMI/9003317720 C0003KXQ bol.com/EREF/08-03-2024", "EUR", "NL", "Bol.com",
+         ["iDEAL"]),
+        ("CHEVRON 0093714 SAN MATEO CA GOOGLE PAY ENDING IN 8812", "USD", "US", "Chevron", ["Google Pay"]),
+        ("1033881204477/PP.8820.PP/. Spotify AB, Ihr Einkauf bei Spotify AB EREF: 1033 PAYPAL", "EUR", "DE", "Spotify",
+         ["PayPal"]),
+        ("PAIEMENT PSC 0503 LYON 7 SUMUP *LE PETIT WHIMBREL CARTE 8803", "EUR", "FR", "Le Petit Whimbrel", ["SumUp"]),
+        ("GRUBHUB*HALALGUYS GRUBHUB.COM NY", "USD", "US", "The Halal Guys", ["Grubhub"]),
+        ("IC* INSTACART*PUBLIX 888-2467822 CA", "USD", "US", "Publix", ["Instacart"]),
+        ("AFFIRM * PAY 9KQ71LTZ 855-423-3729 CA", "USD", "US", "Affirm", []),
+        ("ACTBLUE* DONATION 617-517-7600 MA", "USD", "US", "ActBlue", []),
         ("BEA, Betaalpas Albert Heijn 1418,PAS441 NR:CT859996", "EUR", "NL", "Albert Heijn", []),
     ],
 )  # fmt: skip
@@ -85,6 +122,32 @@ def test_a_fee_that_a_card_payment_mentions_is_not_what_it_was():
     assert party(text, "GBP", "GB") == ("Claude.ai", "claude.ai")
     assert told("NON-STERLING TRANSACTION FEE", "GBP", "GB", "outgoing") == (None, None, [], "other")
     assert told("COMISION MANTENIMIENTO", "EUR", "ES", "outgoing") == (None, None, [], "other")
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "country", "name", "city"),
+    [
+        ("THE WHIMBREL YARD      HEBDEN BRIDGE GBR", "GBP", "GB", "The Whimbrel Yard", "Hebden Bridge"),
+        ("ZETTLE_*WHIMBREL YARDS HEBDEN BRIDGE GBR", "GBP", "GB", "Whimbrel Yards", "Hebden Bridge"),
+        ("WHIMBREL CAFE #12    TINYTOWN      WA", "USD", "US", "Whimbrel Cafe", "Tinytown"),
+        ("WHIMBREL GYM    MEMBERSHIP  FEE", "USD", "US", "Whimbrel Gym Membership Fee", None),
+        ("AMZNMKTPLACE 12    AMAZON.CO.UK   LUX", "GBP", "GB", "Amazon", None),
+    ],
+)
+def test_a_town_in_a_column_of_its_own_however_small(text, currency, country, name, city):
+    found = look(text, currency, country)
+    assert found["entities"]["counterparty"]["name"] == name
+    assert found["location"]["structured"]["city"] == city
+
+
+def test_councils():
+    assert party("LB OF CAMDEN CTAX 51277304 D/D", "GBP", "GB") == ("Camden Council", "camden.gov.uk")
+    assert told("SWANSEA COUNCIL NNDR 30711", "GBP", "GB", "outgoing")[3] == "taxes"
+
+
+def test_a_word_is_no_longer_name_cut_off():
+    assert party("AUTOMAT 12", "EUR", "DE")[1] is None
+    assert party("PANERABRE", "USD", "US")[1] == "panerabread.com"
 
 
 def test_departments_that_share_a_website_are_entities_of_their_own():

@@ -11,7 +11,7 @@ import re
 _BOILERPLATE = re.compile(
     r"VD[PC]-(?=[A-Z])|\)\)\) ?|(?:SVWZ|ABWA|ABWE)\+|(?:"
     r"\d{4} \d\d[A-Z]{3}\d\d ?,?(?: (?:CD|D|C)\b)? ?,?|POSC?\d\d[A-Z]{3}|"
-    r"(?:RECURRING )?(?:PAYMENT|PURCHASE)(?: WITH CASH ?BACK)? AUTHORI[SZ]ED ON \d\d[/-]\d\d(?:[/-]\d+)?|"
+    r"(?:RECURRING )?(?:PAYMENT|PURCHASE)(?: WITH CASH ?BACK| RETURN)? AUTHORI[SZ]ED ON \d\d[/-]\d\d(?:[/-]\d+)?|"
     r"(?:POS|EFTPOS)(?: (?:PURCHASE|DEBIT|DEB|PAYMENT|TRANSACTION|REFUND|SIGNATURE|PIN|WITHDRAWAL|CREDIT|PUR|"
     r"TRANS))*|"
     r"POS W/D|CHECK ?CARD(?: PURCHASE)?(?: \d{4})?|"
@@ -27,14 +27,15 @@ _BOILERPLATE = re.compile(
     r"RECURRING|INSTALL?MENT|"
     r"DIRECT DEBIT(?: PAYMENT)?(?: TO)?|D/D|DDR?(?= [A-Z])|STANDING ORDER(?: TO)?|S/O|STO(?= [A-Z])|DAUERAUFTRAG|"
     r"BILL ?(?:PAYMENT|PAY|PMT)(?: (?:TO|VIA))?|VIS(?= [A-Z])|DEB(?= [A-Z])|"
-    r"BANK GIRO CREDIT|BGC|BACS(?: (?:CREDIT|DEBIT|DD))?|SO(?= (?:MRS?|MS|MISS|DR) )|"
+    r"BANK (?:GIRO )?CREDIT|\*(?:MOBI|INET)|BG-BET\.?(?: VIA INTERNET)?(?: \d+-\d+)?|BGC|"
+    r"BACS(?: (?:CREDIT|DEBIT|DD))?|SO(?= (?:MRS?|MS|MISS|DR) )|"
     r"FASTER PAYMENTS?(?: RECEIPT)?(?: REF\.(?:(?! FROM ).)+)?(?: (?:TO|FROM))?|F[PT][IO]|FP|"
     r"ACH(?: (?:DEBIT|CREDIT|PMT|PAYMENT|WITHDRAWAL|DEPOSIT|HOLD|ELECTRONIC|TRANSFER))*(?: (?:TO|FROM))?|"
     r"EFT(?: (?:DEBIT|CREDIT|PAYMENT))?|"
     r"PRE-?AUTHORI[SZ]ED (?:DEBIT|CREDIT|PAYMENT|PYMT)|PAP(?= [A-Z])|PENDING|PURCHASE(?: (?:AT|FROM|RETURN))?|"
     r"WITHDRAWAL(?: (?:DEBIT CARD|POS|ACH|FROM))*|"
     r"DEPOSIT(?: (?:ACH|FROM))*|ORIG CO NAME:|"
-    r"DEBIT(?: PURCHASE)?|CREDIT(?= FROM)|INST XFER|"
+    r"DEBIT(?: PURCHASE(?: -VISA)?(?: ON \d{6})?)?|CREDIT(?= FROM)|INST XFER|"
     r"(?:DEVOLUCION|REFUND|RETOUR|RIMBORSO|RUCKERSTATTUNG|ERSTATTUNG|TERUGBETALING|REMBOURSEMENT|RETOURE|"
     r"ZWROT)(?: (?:TARJ\.?|COMPRA|DE|FROM|RETOURE|RETOUR))*|"
     r"KARTENZAHLUNG|KARTENVERFUGUNG|BEZAHLUNG KARTE|EINKAUF|GIROCARD|EC[ -]KARTE|"
@@ -43,12 +44,13 @@ _BOILERPLATE = re.compile(
     r"DOORLOPEND|PERIODIEKE OVERB\.?))*|GUTSCHRIFT|"
     r"(?:SEPA-?|ONLINE-?|ECHTZEIT-?)?[UÜ]BERWEISUNG|(?:SEPA-?|ONLINE-?|ECHTZEIT-?)?UEBERWEISUNG|"
     r"PAIEMENT (?:PAR )?(?:CARTE|CB|PSC|BANCONTACT|SANS CONTACT)|PAIEMENT(?: A)?|(?:ACHAT|AVOIR)(?: CB|"
-    r" BANCONTACT)?|(?:FACTURE )?CARTE(?: DU)?|CB(?: ?\*\d{4})?|PRLVT?(?: SEPA)?|"
+    r" BANCONTACT(?: AVEC CARTE [^-]{4,30} -)?)?|(?:FACTURE )?CARTE(?: DU)?|CB(?! PAYMENTS)(?: ?\*\d{4})?|"
+    r"PRLVT?(?: SEPA)?|"
     r"IDEAL(?= (?:MOLLIE|ADYEN|BUCKAROO|STRIPE|MULTISAFEPAY|STICHTING)\b)|"
     r"PRELEVEMENT(?: (?:EUROPEEN|SEPA|DE))*|DOMICILIATION(?: EUROPEENNE)?|"
     r"VIR(?:EMENT)?(?: (?:SEPA|PERM|PERMANENT|INST|INSTANTANE|RECU|EMIS|VERS|EN FAVEUR DE))*(?: /?DE)?|"
     r"NOMINA(?: MES DE [A-Z]+(?: DE \d{4})?)?|"
-    r"COMPRA(?: (?:EN|CON TARJETA|TARJ\. \d{4}X+|TARJETA|INTERNET|ONLINE))*|(?:TRANSFERENCIA|"
+    r"IMPUESTOS(?= AEAT)|COMPRA(?: (?:EN|CON TARJETA|TARJ\. \d{4}X+|TARJETA|INTERNET|ONLINE))*|(?:TRANSFERENCIA|"
     r"TRANSF\.?)(?: (?:A FAVOR DE|INMEDIATA|RECIBIDA|EMITIDA|DE|A))*|ABONO|"
     r"PAGO(?: (?:EN|CON TARJETA|MOVIL|TARJETA))+|TARJETA ?\*?\d{4}|"
     r"ADEUDO(?: (?:DE|RECIBO))*|RECIBO(?: DE)?|CARGO(?: POR)?|"
@@ -58,7 +60,8 @@ _BOILERPLATE = re.compile(
     r"DEBITO DIRETO|DEB\. DIR\.|TRF\.?(?: (?:P/|PARA|DE))*|"
     r"(?:365 (?:ONLINE|MOBILE|PHONE) )?TFR(?: (?:TO|FROM))?|"
     r"BETAALAUTOMAAT|BEA,?(?: (?:BETAALPAS|APPLE PAY|GOOGLE PAY|NR:\S+))*|GEA,?(?: BETAALPAS)?|"
-    r"(?:EUROPESE )?(?:INCASSO|DOMICILIERING)|OVERSCHRIJVING|OVERBOEKING|BETALING(?: (?:MET|BANCONTACT|BANKKAART|"
+    r"(?:EUROPESE )?(?:INCASSO|DOMICILIERING)|OVERSCHRIJVING|OVERBOEKING|"
+    r"(?:MOBIELE )?BETALING(?: (?:MET|BANCONTACT|BANKKAART|"
     r"DEBETKAART|KREDIETKAART|DEBET|NUMMER))*|"
     r"AANKOOP(?: BANCONTACT)?|"
     r"BLIK|PLATNOSC KARTA|ZAKUP PRZY UZYCIU KARTY|TRANSAKCJA KARTA|PRZELEW(?: (?:DO|OD|WYCHODZACY|PRZYCHODZACY|"
@@ -69,10 +72,10 @@ _BOILERPLATE = re.compile(
 )
 _FIELD = re.compile(
     r"(?:^|[\s/])(?:ORIG CO NAME:|NAAM:|/?NAME/|NAME:|ABWA\+|BENEFICIARIO:|BENEFICIAIRE:|EMPFANGER:|"
-    r"AUFTRAGGEBER:|PAYEE:|MERCHANT:|ORDENANTE:|BNF:|ORIG:|ODBIORCA:|NADAWCA:|"
+    r"AUFTRAGGEBER:|PAYEE:|MERCHANT:|ORDENANTE:|BNF:|ORIG:|ODBIORCA:|NADAWCA:|ADRES:|"
     r"CREDITEUR:|NOM:|INCASSANT NAAM:) ?(.+?)"
     r"(?= ?(?:ORIG ID|CO ENTRY|DESC DATE|SEC:|IBAN|BIC\b|OMSCHRIJVING|MACHTIGING|KENMERK|/?REMI/|/[A-Z]{4}/|"
-    r"EREF|MREF|KREF|SVWZ|CRED\+|REF[ :.]|CONCEPTO|MOTIF|DATUM|ID:|TYT(?:ULEM)?:|TYTUL:)|$)"
+    r"EREF|MREF|KREF|SVWZ|CRED\+|REF[ :.]|CONCEPTO|MOTIF|DATUM|ID:|TYT(?:ULEM)?:|TYTUL:|MIASTO:)|$)"
 )
 """Formats that name their fields: American ACH and wires, Dutch, French and Polish text, SWIFT's /NAME/."""
 _MASK = re.compile(
@@ -81,7 +84,9 @@ _MASK = re.compile(
 )
 _CARD_ENDING = re.compile(r"CARD (?<!\wCARD )(?:NO\.? |ENDING (?:IN )?)?\d{4}\b")
 _JUNK = re.compile(
-    r" (?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d\d/\d{4}|\d\d?:\d\d(?:[AP]M?)?|FACT \d{6}|"
+    r" (?:OM \d\d[.:]\d\d UUR|\+\d{8,}|\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|"
+    r"\d\d/\d{4}|\d\d?:\d\d(?:[AP]M?)?|"
+    r"FACT \d{6}|"
     r"\d{1,2}[.-]\d{1,2}[.-](?:\d{2,4})?|\d{4}-\d\d-\d\d(?:T\S+)?)(?!\S)"
 )
 _REFERENCE = re.compile(r"[A-Z]*\d{6}[A-Z0-9]*")
@@ -91,6 +96,8 @@ _BOUGHT = re.compile(
     r" S\.? ?A\.? ?R\.? ?L\.? ET CIE\.?,? S\.? ?C\.? ?A\.?[ ,.]+(?:PP\.\S+[ ,.]+)?(?=[A-Z]{3}))(.+)$"
 )
 """What PayPal's direct debits say of the shop, in the languages of the payer."""
+_BY_PAYPAL = re.compile(r"^\d{8,}[ /]*PP\.\d+\.PP[ /.,]*")
+"""How a German bank writes it that puts who is paid behind."""
 _SLASHED_PLACE = re.compile(r"//([A-Z ]+)/[A-Z]{2}\b.*")
 _GLUED = re.compile(r"\d{5}(?<=[A-Z]{3}\d{5})\d*\b")
 _CARD_NUMBER = re.compile(r"(?:(?:#?\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?|\d{1,2}:\d\d(?:[AP]M?)?) ){1,3}(?=[A-Z])")
@@ -102,7 +109,8 @@ _TAIL = re.compile(
     r"NDN:|NVOICE)|"
     r"K(?:ARTE \d|D-?NR|ENMERK|FN \d|REF|UNDENNR|UNDENNUMMER)|M(?:ACHTIGING|ANDAAT|ANDATE[ :]|ANDAT[ :]|REF)|N(?:R:|"
     r"UM\. |\. ?TESSERA)|O(?:AMT|MSCHRIJVING|N \d|RIG ID)|P(?:ASVOLGNR|AS\d|PD ID|URP\+)|R(?:ATE \d|E-?NR|"
-    r"ECHNUNG(?:SNR)?|EF(?:ERENCE)?[ :#.])|S(?:EC:|VWZ\+)|T(?:ARJETA|ARJ[. :]|ERM |ERMINAL|RACE(?![A-Z])|RANSACTIE|"
+    r"ECHNUNG(?:SNR)?|EF(?:ERENCE)?[ :#.])|S(?:EC:|VWZ\+)|MET KBC|VIA MOBILE|"
+    r"T(?:ARJETA|ARJ[. :]|ERM |ERMINAL|RACE(?![A-Z])|RANSACTIE|"
     r"XN )|V(?:ALUE DATE|ERTRAG|IA IDEAL|OM \d|ORGANG)|WEB ID)"
 )
 """Where references begin. By first letter: at each word 20 of them are asked, and not 80 words."""
@@ -112,9 +120,11 @@ _OWN_ACCOUNT = re.compile(r"\b\d\d-\d\d-\d\d \d{8} ?")
 """Sort code and account, which may stand between the words of a kind of payment."""
 _QUOTED = re.compile(r' FOR "[^"]*"')
 """What people write with a payment: Zelle's, in quotation marks."""
+_FASTER = re.compile(r"(.+?)(?:[ ,]+FP \d\d/\d\d/\d\d\b.*| \d{15,18} .*?\d{6} \d\d \d\d[A-Z]{3}\d\d \d\d:\d\d)")
+"""Faster payments that only their ends tell: `J SMITH , RENT , FP 04/03/24 10 , 38120955187302000N`."""
 _OF_FEE = re.compile(r"(?<=\d\d [A-Z]{3}) NON-?STERLING TRANS(?:ACTION)? FEE \S+|[ ,]+COMISION 0[,.]00")
 """What a card bank writes behind a payment: that it took a fee with it, or none."""
-_TIKKIE = re.compile(r"TIKKIE ID \d+, ?[^,]*, ?(?:VAN|NAAR|AAN) ([^,]+),")
+_TIKKIE = re.compile(r"TIKKIE ID \d+, ?[^,]*, ?(?:(?:VAN|NAAR|AAN) )?([^,]+), ?[A-Z]{2}\d\d")
 """Who pays or is paid back: `TIKKIE ID 0051438343, ETENTJE, VAN S. DE WIT, NL81…`."""
 
 
@@ -126,6 +136,8 @@ def without_remarks(text: str) -> str:
     """A line without what says nothing of the kind of payment: the holder's own account, a remark, a fee beside it."""
     if '"' in text:
         text = _QUOTED.sub("", text)
+    if " FP " in text or text[-3:-2] == ":":
+        text = _FASTER.sub(r"FASTER PAYMENT \1", text)
     if "FEE " in text or "COMISION" in text:
         text = _OF_FEE.sub("", text)
     return _OWN_ACCOUNT.sub("", text) if "-" in text else text
@@ -137,7 +149,7 @@ def strip_boilerplate(text: str) -> str:
         text = _MASK.sub(" ", text).strip()
     elif "CARD " in text:
         text = _CARD_ENDING.sub(" ", text).strip()
-    bought = _BOUGHT.match(text) if text.startswith("PAYPAL") else None
+    bought = _BOUGHT.match(_BY_PAYPAL.sub("PAYPAL EUROPE ", text)) if "PAYPAL" in text else None
     if bought:
         return "PAYPAL *" + bought[1]
     tikkie = _TIKKIE.search(text) if "TIKKIE ID" in text else None

@@ -31,6 +31,7 @@ _GO_TOGETHER = (
     _EATING | {"hotel or lodging"}, _EATING | {"entertainment"}, _EATING | {"fuel", "convenience store"},
     frozenset({"hotel or lodging", "e-commerce purchase", "self care", "sport and fitness", "other transport"}),
     frozenset({"fuel", "vehicle maintenance"}), frozenset({"drugstore or pharmacy", "medical bill", "self care"}),
+    *(frozenset({"insurance premium", insured}) for insured in ("vehicle maintenance", "medical bill", "pets")),
 )  # fmt: skip
 """Trades of which one has the other under its roof."""
 

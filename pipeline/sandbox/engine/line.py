@@ -21,6 +21,11 @@ _SEPA_FIELD = re.compile(r"\b(?:SVWZ|EREF|KREF|MREF|CRED|ABWA|ABWE|PURP)\+")
 """Names of fields, stuck to what is in them: SVWZ+GEHALT."""
 
 
+_COLUMNS = re.compile(r".*\S {2,}([^\W\d][^\d.*]*?)(?: {2,}[A-Za-z]{2,3}| [A-Z]{3}) *")
+_FULL_COLUMNS = re.compile(r".{22} ([^\d.*]{13}) [A-Z]{3}")
+"""What some feeds leave as the card schemes send it: name, town and country in columns of a fixed width."""
+
+
 @dataclass(slots=True)
 class Line:
     """One line, taken apart."""
@@ -63,8 +68,12 @@ def take_apart(description: str, entry_type: str, currency: str, country: str | 
     every_key, every_starts = canonical(every)
     key, starts = _within(line, every, every_key, every_starts) or canonical(line)
     place = places.locate(line, country, currency)
-    if place.state and not place.city and _REMOTE.search(whole):
+    if not place.city and len(line) > 1 and _REMOTE.search(whole):
         place.state = None
+        place.kept = min(place.kept, len(line) - (line[-1] == whole[-2:]))
+    columns = _FULL_COLUMNS.fullmatch(description) or ("  " in description and _COLUMNS.fullmatch(description)) or None
+    if columns is not None:
+        places.set_apart(place, line, tokens(normalise(columns[1])))
     homes = places.homes(place.country if place.city else country, currency)
     rule = rules.match(every, every_key, every_starts, entry_type)
     return Line(every, text, line, key, starts, place, homes, rule, via, entry_type, holder_type)

@@ -54,6 +54,8 @@ _LEAST_INSIDE = 7
 """Letters that a single word needs to be found behind words that are not its own."""
 _SHORT = 10
 _TRUNCATED = 7
+_TRUNCATED_WORD = 8
+"""The same of one word: AUTOMAT is no Automattic."""
 _FULL_FIELD = 18
 _MOST_CUT_OFF = 12
 _ALIKE = 90.0
@@ -237,7 +239,7 @@ def _by_resemblance(line: _Line, end: int) -> Hit | None:
     name = line.key[: line.kept]
     stop = next((at for at, word in enumerate(name) if at and word.isdigit()), len(name))
     name = name[:stop]
-    for finder in (_numbered, _squeezed, _glued, _cut_off, _alike):
+    for finder in (_numbered, _squeezed, _glued, _cut_off, _squeezed_cut_off, _alike):
         found = finder(name)
         if not found:
             continue
@@ -295,7 +297,7 @@ def _glued(name: list[str]) -> list[Entry]:
 def _cut_off(name: list[str]) -> list[Entry]:
     """`BED BATH BEYO`: the names that begin so and go on within the word, or the line fills its field."""
     text = " ".join(name)
-    if len(text) < _TRUNCATED:
+    if len(text) < (_TRUNCATED if " " in text else _TRUNCATED_WORD):
         return []
     keys = index().sorted_keys
     found: list[Entry] = []
@@ -306,6 +308,15 @@ def _cut_off(name: list[str]) -> list[Entry]:
         if len(key) > len(text) and (key[len(text)] != " " or len(text) >= _FULL_FIELD):
             found.extend(index().by_key[key])
     return found
+
+
+def _squeezed_cut_off(name: list[str]) -> list[Entry]:
+    """`PANDAEXPR`: one word, cut off, of a name that has more."""
+    word = name[0] if len(name) == 1 else ""
+    if len(word) < SHORTEST_ALIKE:
+        return []
+    longer = [key for key in index().blocks.get(word[:BLOCK], ()) if key.startswith(word) and key != word]
+    return [entry for key in longer for entry in index().squeezed[key] if entry.words > 1]
 
 
 def _alike(name: list[str]) -> list[Entry]:

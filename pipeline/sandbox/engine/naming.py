@@ -5,11 +5,11 @@ Belongs here: which words are the name's, and which are references, places and w
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pipeline.sandbox.engine import people
-from pipeline.sandbox.engine.entities import Company
-from pipeline.sandbox.engine.text import NOISE, canonical, has_digit, title, tokens, words
+from pipeline.sandbox.engine.text import NOISE, canonical, has_digit, tokens, words
 from pipeline.sandbox.engine.trades import by_words
 from pipeline.sandbox.wordlist import word_set
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LONGEST_NAME = 6
 _MOST_LEADING_DIGITS = 4
 _LEAST_LETTERS = 3
+_LEAST_MIXED = 3
+_RUNS = re.compile(r"[0-9]+|[^0-9]+")
 _OF_PEOPLE = people.TITLES | {"JAN"}
 """Noise elsewhere: a title may be a state, and JAN a month."""
 _MONTHS_OR_NAMES = word_set("MAI MARS MAYO JUNI JULI JULIO MARZO AVRIL ABRIL ENERO")
@@ -40,13 +42,7 @@ def left_over(taken: Line) -> list[str]:
     """The words of the name: no numbers, places and words of the payment."""
     keep = taken.rule is None or taken.rule.rule.party == "keep"
     phrase = frozenset() if keep or taken.rule is None else taken.rule.phrase
-    parts = words(taken.text)
-    tail = taken.tokens[taken.place.kept :]
-    while tail and len(parts) > 1 and tokens(parts[-1]) == tail[-len(tokens(parts[-1])) :]:
-        del tail[-len(tokens(parts[-1])) or len(tail) :]
-        parts.pop()
-    if taken.place.city and parts and (parts[-1] in _NEEDS_PLACE or _only_trade(parts)):
-        parts.extend(taken.place.city.upper().split())
+    parts = _without_place(taken)
     name: list[str] = []
     for at, part in enumerate(parts):
         if _is_of_payment(part, at, parts, phrase):
@@ -65,6 +61,20 @@ def left_over(taken: Line) -> list[str]:
     return [] if all(part.isdigit() for part in name) else name[:LONGEST_NAME]
 
 
+def _without_place(taken: Line) -> list[str]:
+    """The words of the text up to the place, and with it where the name needs it: CITY OF MESA, STATE OF NJ."""
+    parts = words(taken.text)
+    tail = taken.tokens[taken.place.kept :]
+    while tail and len(parts) > 1 and tokens(parts[-1]) == tail[-len(tokens(parts[-1])) :]:
+        del tail[-len(tokens(parts[-1])) or len(tail) :]
+        parts.pop()
+    if taken.place.city and parts and (parts[-1] in _NEEDS_PLACE or _only_trade(parts)):
+        parts.extend(taken.place.city.upper().split())
+    elif taken.place.state and not taken.place.city and parts and parts[-1] == "OF":
+        parts.append(taken.place.state)
+    return parts
+
+
 def _only_trade(parts: list[str]) -> bool:
     """PIZZERIA NAPOLI: the trade alone is no name."""
     return len(parts) == 1 and by_words(canonical(tokens(parts[0]))[0]) is not None
@@ -79,6 +89,8 @@ def _is_of_payment(part: str, at: int, parts: list[str], phrase: frozenset[str])
 
 def _is_reference(part: str, at: int) -> bool:
     digits = sum(char.isdigit() for char in part)
+    if digits >= _LEAST_MIXED and len(_RUNS.findall(part)) > _LEAST_MIXED:
+        return True  # 9KQ71LTZ
     return digits > _MOST_LEADING_DIGITS or (digits == len(part) and (at > 0 or digits == _MOST_LEADING_DIGITS))
 
 
@@ -92,11 +104,11 @@ def _is_noise(part: str, following: list[str], taken: Line, *, first: bool) -> b
     return first and part in NOISE and not (named and part in _OF_PEOPLE and NOISE.isdisjoint(following))
 
 
-def shop_behind(taken: Line, hit: Hit) -> Company | None:
-    """`DOORDASH*THAI HOUSE`: the unknown shop behind the platform's asterisk."""
+def shop_behind(taken: Line, hit: Hit) -> list[str]:
+    """`DOORDASH*THAI HOUSE`: the words of the shop behind the platform's asterisk; none where there is no shop."""
     rest = taken.text.partition("*")[2]
     if len(tokens(taken.text.partition("*")[0])) < hit.end - hit.start:
-        return None
+        return []
     line = tokens(rest)
     gone = len(taken.tokens) - len(line)
     sites = {token for word in rest.split(" ") if "." in word.strip(".") for token in tokens(word)}
@@ -105,6 +117,4 @@ def shop_behind(taken: Line, hit: Hit) -> Company | None:
         for word in line[: max(taken.place.kept - gone, 0)]
         if not (has_digit(word) or word in NOISE or word in sites)
     ]
-    if sum(map(len, left)) <= _LEAST_LETTERS or not _NO_SHOP.isdisjoint(left):
-        return None
-    return Company(title(left[:LONGEST_NAME]), None)
+    return [] if sum(map(len, left)) <= _LEAST_LETTERS or not _NO_SHOP.isdisjoint(left) else left

@@ -17,10 +17,11 @@ from pipeline.sandbox.engine.rules import Rule
 from pipeline.sandbox.engine.sites import as_printed, name_of, printed_site
 from pipeline.sandbox.engine.text import NOISE, canonical, has_digit, title, tokens, words
 
-_CHEQUE = re.compile(r"(?:CHECK|CHEQUE|CHQ|SCHECK|ASSEGNO|CHECKS?) ?(?:PAID|PD)? ?(?:N[OR]?\.? ?|# ?|NUMBER )?\d*")
+_CHEQUE = re.compile(r"(?:CHECK|CHEQUE|CHQ|SCHECK|ASSEGNO|CHECKS?) ?(?:PAID|PD|EMIS)? ?(?:N[OR]?\.? ?|# ?|NUMBER )?\d*")
 _GROCERS = (5411,)
 _LEAST_LETTERS = 2
 _LEAST_TRADE = 5
+_LEAST_CLEAR = 6
 _IN_SHOPS = frozenset({"vipps", "mobilepay", "twint", "payconiq", "satispay"})
 """Wallets that people pay shops with as often as each other."""
 _OF_WAGES = frozenset({"PAY", "FEES", "FEE", "TAX", "ADP", "NET", "EIB", "TPS", "INVOICE", "DIR", "DEP"})
@@ -118,9 +119,10 @@ def _names_person(taken: Line, hit: Hit) -> bool:
 def _paid_by(taken: Line, hit: Hit) -> bool:
     """Whether wages or an invoice are paid by a firm that only shares a short name with a shop: ACME CORP."""
     earned = taken.rule is not None and taken.rule.rule.consumer in {"paycheck", "freelance income"}
-    return (
-        earned and hit.end - hit.start == 1 and (not hit.merchant.written or hit.merchant.company.mccs[:1] == _GROCERS)
-    )
+    if not earned or hit.end - hit.start > 1:
+        return False
+    short = len(taken.tokens[hit.start]) < _LEAST_CLEAR if hit.start < len(taken.tokens) else True
+    return not hit.merchant.written or (short and hit.merchant.company.mccs[:1] == _GROCERS)
 
 
 def _through_bank(taken: Line, hit: Hit) -> Party | None:
@@ -171,9 +173,12 @@ def _known(taken: Line, hit: Hit) -> Party:
         taken.via.append(merchants.at_home(hit.platform, taken.homes))
     elif "platform" in hit.merchant.flags and "*" in taken.text:
         bought = shop_behind(taken, hit)
-        if bought is not None:
+        if bought:
             taken.via.append(merchants.at_home(hit.merchant, taken.homes))
-            return Party(bought, merchant=hit.merchant)
+            known = matching.identify(bought, len(bought), taken.homes)
+            if known is not None and "platform" not in known.merchant.flags:
+                return Party(merchants.at_home(known.merchant, taken.homes), merchant=known.merchant)
+            return Party(Company(title(bought[:LONGEST_NAME]), None), merchant=hit.merchant)
     company = merchants.at_home(hit.merchant, _said_to_be(taken, hit) or taken.homes)
     return Party(as_printed(company, taken.text), merchant=hit.merchant)
 

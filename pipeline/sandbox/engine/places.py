@@ -55,6 +55,7 @@ _CURRENCIES = {
         "EUR": "DE FR NL ES IT BE AT PT IE LU FI GR SK SI HR EE LV LT MT CY",
     }.items()
 }  # fmt: skip
+_CODES = frozenset({*COUNTRIES, *_ALPHA_3}).union(*_STATES.values())
 _HOME_BONUS = 15
 _LARGE = 55
 """Ten times the logarithm of 300,000: a town abroad is taken from this size on."""
@@ -132,6 +133,18 @@ def locate(line: list[str], country: str | None, currency: str) -> Place:
     printed = home if city_home or end < len(line) else None
     known = printed or country or (home if found else None)
     return Place(kept, city, state, known, _store_number(line[1:kept]) if city else None)
+
+
+def set_apart(place: Place, line: list[str], town: list[str]) -> None:
+    """Take the town that stands in a column of its own, however small it is; its country or state is the last token."""
+    at = len(line) - 1 - len(town)
+    if at < 1 or line[at:-1] != town or line[-1] not in _CODES:
+        return
+    place.kept, place.city = min(at, place.kept), " ".join(part.capitalize() for part in town)
+    place.store_number = _store_number(line[1 : place.kept])
+    place.country = _ALPHA_3.get(line[-1], place.country)
+    if place.country is not None and line[-1] in _STATES.get(place.country, _ANYWHERE):
+        place.state = line[-1]
 
 
 def structured(place: Place) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ COMPANIES = {row["key"]: _company(row) for row in _ROWS}
 _BY_STAR = {prefix: row["key"] for row in _ROWS for prefix in row["starred"].split("|") if prefix}
 _BY_NAME = {company.name.upper(): company for company in COMPANIES.values()}
 _BY_WORD = {prefix: row["key"] for row in _ROWS for prefix in row["bare"].split("|") if prefix}
+_LONG_SIGNS = {sign: key for sign, key in _BY_STAR.items() if len(sign) >= 5}  # noqa: PLR2004
 _FIRST_WORDS = frozenset(prefix.partition(" ")[0] for prefix in _BY_WORD)
 _LONGEST_PREFIX = 28
 _OTHER_SIGN = re.compile(
@@ -35,9 +36,10 @@ _OTHER_SIGN = re.compile(
 _NOT_A_MERCHANT = re.compile(
     r"(?:TRANSFER|XFER|PAY|PAYMENT|PAYMENTS|CREDIT|INST|EUROPE|LTD|LIMITED|INC|AB|BANK|PAYOUT|PAYOUTS|DEPOSIT|EU|"
     r"GMBH|S\.?A|BV|B\.V|UK|DE"
-    r"|SETTLEMENT|DES|FEE|FEES|CASHBACK|PMT|NV|N\.V|ID|TECHNOLOGY|SE|REF|COM|\.COM|PLC|ADD|WITHDRAWAL|RETRY|"
+    r"|DONATION|SETTLEMENT|DES|FEE|FEES|CASHBACK|PMT|NV|N\.V|ID|TECHNOLOGY|SE|REF|COM|\.COM|PLC|ADD|WITHDRAWAL|RETRY|"
     r"EUR|GBP|USD|OUTGOING|OY)\b"
 )
+_WITH_PHONE = re.compile(r" (GOOGLE PAY|APPLE PAY)(?: ENDING IN \d+)?$")
 _LAST = re.compile(r" (GOCARDLESS|STRIPE|ADYEN|MOLLIE|TITHE\.LY)(?: (?=\S*\d)\S+| [A-Z]+-\S+)?$")
 _OF_ITSELF = re.compile(_NOT_A_MERCHANT.pattern + "|AUSZAHLUNG|UITBETALING|VERSEMENT|ABONO|BONIFICO")
 """Behind a processor's name: it pays what it took for the holder."""
@@ -49,7 +51,8 @@ _BEHIND = re.compile(
     r"|RIVERTY|SCALAPAY|TRUSTLY|SQUARE)\b"
 )
 _WALLETS = {
-    "BLIK ": COMPANIES["blik"], "IDEAL ": COMPANIES["ideal"], "SEPA IDEAL ": COMPANIES["ideal"],
+    "BLIK ": COMPANIES["blik"], "ZAKUP BLIK ": COMPANIES["blik"], "IDEAL ": COMPANIES["ideal"],
+    "SEPA IDEAL ": COMPANIES["ideal"], "/TRTP/IDEAL/": COMPANIES["ideal"],
     "BEA, APPLE PAY ": COMPANIES["applepay"], "BEA, GOOGLE PAY ": COMPANIES["googlepay"],
 }  # fmt: skip
 _WALLET_SIGNS = tuple(_WALLETS)
@@ -80,7 +83,7 @@ def by_name(name: list[str]) -> Company | None:
 
 def behind(text: str) -> tuple[Company, str] | None:
     """The processor that the text names behind the merchant, and what stands before: `SPOTIFY BY ADYEN`."""
-    found = _BEHIND.search(text)
+    found = _BEHIND.search(text) or (_WITH_PHONE.search(text) if " PAY" in text else None)
     if found is None:
         found = _LAST.search(text)
         if found is None or all(word in NOISE or _OF_ITSELF.fullmatch(word) for word in text[: found.start()].split()):
@@ -112,7 +115,9 @@ def _by_star(text: str) -> tuple[str, str] | None:
     star = text.find("*", 0, _LONGEST_PREFIX)
     if star <= 0:
         return None
-    key = _BY_STAR.get(text[:star].rstrip(" _-."))
+    before = text[:star].rstrip(" _-.")
+    # LYON 7 SUMUP *LE PETIT GONE: a bank that prints the place in front
+    key = _BY_STAR.get(before) or _LONG_SIGNS.get(before.rpartition(" ")[2])
     return (key, text[star + 1 :].lstrip("* ")) if key else None
 
 
