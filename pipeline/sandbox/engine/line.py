@@ -21,7 +21,7 @@ _SEPA_FIELD = re.compile(r"\b(?:SVWZ|EREF|KREF|MREF|CRED|ABWA|ABWE|PURP)\+")
 """Names of fields, stuck to what is in them: SVWZ+GEHALT."""
 
 
-_COLUMNS = re.compile(r".*\S {2,}([^\W\d][^\d.*]*?)(?: {2,}[A-Za-z]{2,3}| [A-Z]{3}) *")
+_COLUMNS = re.compile(r".*\S {2,}([^\W\d][^\d.*]*?) {2,}[A-Za-z]{2,3} *")
 _FULL_COLUMNS = re.compile(r".{22} ([^\d.*]{13}) [A-Z]{3}")
 """What some feeds leave as the card schemes send it: name, town and country in columns of a fixed width."""
 

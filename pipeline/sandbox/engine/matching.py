@@ -7,6 +7,7 @@ a wrong website is worse than none.
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -54,8 +55,8 @@ _LEAST_INSIDE = 7
 """Letters that a single word needs to be found behind words that are not its own."""
 _SHORT = 10
 _TRUNCATED = 7
-_TRUNCATED_WORD = 8
-"""The same of one word: AUTOMAT is no Automattic."""
+_WHOLE_WORDS = frozenset({"AUTOMAT"})
+"""Words that begin like a name and are not one cut off."""
 _FULL_FIELD = 18
 _MOST_CUT_OFF = 12
 _ALIKE = 90.0
@@ -297,7 +298,7 @@ def _glued(name: list[str]) -> list[Entry]:
 def _cut_off(name: list[str]) -> list[Entry]:
     """`BED BATH BEYO`: the names that begin so and go on within the word, or the line fills its field."""
     text = " ".join(name)
-    if len(text) < (_TRUNCATED if " " in text else _TRUNCATED_WORD):
+    if len(text) < _TRUNCATED or text in _WHOLE_WORDS:
         return []
     keys = index().sorted_keys
     found: list[Entry] = []
@@ -315,8 +316,15 @@ def _squeezed_cut_off(name: list[str]) -> list[Entry]:
     word = name[0] if len(name) == 1 else ""
     if len(word) < SHORTEST_ALIKE:
         return []
-    longer = [key for key in index().blocks.get(word[:BLOCK], ()) if key.startswith(word) and key != word]
-    return [entry for key in longer for entry in index().squeezed[key] if entry.words > 1]
+    longer = [key for key in index().blocks.get(word[:BLOCK], ()) if key.startswith(word) and key in index().spaced]
+    # EVERGREEN is a word, and no hotel of that name cut off.
+    return [entry for key in longer if not _ends_word(word, index().spaced[key]) for entry in index().squeezed[key]]
+
+
+def _ends_word(beginning: str, name: str) -> bool:
+    """Whether what a name begins with, its spaces apart, ends where a word of it ends."""
+    ends = itertools.accumulate(map(len, name.split(" ")))
+    return len(beginning) in ends
 
 
 def _alike(name: list[str]) -> list[Entry]:

@@ -69,6 +69,8 @@ class Index(NamedTuple):
     squeezed: dict[str, list[Entry]]
     sorted_keys: list[str]
     blocks: dict[str, list[str]]
+    spaced: dict[str, str]
+    """Names of more words than one, by what they are without spaces."""
 
 
 def by_website(website: str) -> Merchant | None:
@@ -174,6 +176,7 @@ def _searchable(by_key: dict[str, list[Entry]], by_site: dict[str, Merchant]) ->
     automaton = ahocorasick.Automaton()
     squeezed: dict[str, list[Entry]] = {}
     blocks: dict[str, list[str]] = {}
+    spaced: dict[str, str] = {}
     for text, entries in by_key.items():
         automaton.add_word(f" {text} ", (len(text) + 2, entries))
         one_word = text.replace(" ", "")
@@ -181,8 +184,10 @@ def _searchable(by_key: dict[str, list[Entry]], by_site: dict[str, Merchant]) ->
             squeezed.setdefault(one_word, []).extend(entries)
             if len(one_word) >= SHORTEST_ALIKE:
                 blocks.setdefault(one_word[:BLOCK], []).append(one_word)
+                if " " in text:
+                    spaced.setdefault(one_word, text)
     automaton.make_automaton()
-    return Index(automaton, by_site, by_key, squeezed, sorted(by_key), blocks)
+    return Index(automaton, by_site, by_key, squeezed, sorted(by_key), blocks, spaced)
 
 
 @functools.cache

@@ -51,7 +51,7 @@ def left_over(taken: Line) -> list[str]:
             # A number behind the name is the shop's, and what follows is a place; one before it is a reference.
             if len(name) > 1 or (name and name[0] not in NOISE and name[0] != "THE"):
                 break
-            if _is_reference(part, at):
+            if _is_reference(part, at) or (taken.via and _is_mixed(part)):
                 continue
         elif _is_noise(part, parts[at + 1 : at + 2], taken, first=not name):
             continue
@@ -89,9 +89,13 @@ def _is_of_payment(part: str, at: int, parts: list[str], phrase: frozenset[str])
 
 def _is_reference(part: str, at: int) -> bool:
     digits = sum(char.isdigit() for char in part)
-    if digits >= _LEAST_MIXED and len(_RUNS.findall(part)) > _LEAST_MIXED:
-        return True  # 9KQ71LTZ
     return digits > _MOST_LEADING_DIGITS or (digits == len(part) and (at > 0 or digits == _MOST_LEADING_DIGITS))
+
+
+def _is_mixed(part: str) -> bool:
+    """Whether letters and digits alternate as in no name: 9KQ71LTZ."""
+    runs = _RUNS.findall(part)
+    return part.isalnum() and len(runs) >= _LEAST_MIXED and max(map(len, runs)) <= _LEAST_MIXED
 
 
 def _is_noise(part: str, following: list[str], taken: Line, *, first: bool) -> bool:

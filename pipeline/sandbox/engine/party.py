@@ -17,7 +17,10 @@ from pipeline.sandbox.engine.rules import Rule
 from pipeline.sandbox.engine.sites import as_printed, name_of, printed_site
 from pipeline.sandbox.engine.text import NOISE, canonical, has_digit, title, tokens, words
 
-_CHEQUE = re.compile(r"(?:CHECK|CHEQUE|CHQ|SCHECK|ASSEGNO|CHECKS?) ?(?:PAID|PD|EMIS)? ?(?:N[OR]?\.? ?|# ?|NUMBER )?\d*")
+_CHEQUE = re.compile(
+    r"(?:CHECK|CHEQUE|CHQ|SCHECK|ASSEGNO|CHECKS?) ?(?:PAID|PD|EMIS)? ?"
+    r"(?:N[OR]?\.? ?|# ?|NUMBER )?(?:\d{3,}|(?<![A-Z])\d+)?"
+)
 _GROCERS = (5411,)
 _LEAST_LETTERS = 2
 _LEAST_TRADE = 5
