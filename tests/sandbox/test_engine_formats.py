@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from engine_lines import look, party
 
-from pipeline.sandbox.engine import known_entity
+from pipeline.sandbox.engine import enrich, known_entity
+from pipeline.sandbox.schema import Item
 
 
 def told(text: str, currency: str, country: str, entry_type: str) -> tuple[str | None, str | None, list[str], str]:
@@ -31,6 +34,11 @@ def told(text: str, currency: str, country: str, entry_type: str) -> tuple[str |
          "Whimbrel Brocante"),
         ("BETALING BANCONTACT 04-03-2024 OM 17.22 UUR WHIMBREL BOEKEN MET KBC-DEBETKAART", "BE", "Whimbrel Boeken"),
         ("Bg-bet. via internet 5050-1055 WHIMBREL FASTIGHETER", "SE", "Whimbrel Fastigheter"),
+        ("PAGAMENTO POS 12/06/2024 ORE 18:41 CARTA *1644 WHIMBREL SPESA", "IT", "Whimbrel Spesa"),
+        ("PŁATNOŚĆ KARTĄ 11.06.2024 Nr karty 4246xx4726 WHIMBREL SKLEP", "PL", "Whimbrel Sklep"),
+        ("Płatność kartą Tytuł: 00088127 7440 Lokalizacja: Adres: WHIMBREL SKLEP Miasto: POZNAN Kraj: POLSKA", "PL",
+         "Whimbrel Sklep"),
+        ("SP WHIMBREL SOCKS HTTPSWWW.WHIM CA", "US", "Whimbrel Socks"),
         ("WHIMBREL WATERWORKS 303-893-2444 CO", "US", "Whimbrel Waterworks"),
         ("BETALING MET BANKKAART DEBET NUMMER 4871 04XX XXXX 8533 WHIMBREL BAKKERS 12/03/2024 BANCONTACT", "BE",
          "Whimbrel Bakkers"),
@@ -70,6 +78,10 @@ def test_what_the_card_and_the_terminal_print_is_no_part_of_a_name(text, country
         ("CHEQUE EMIS 3817720", "EUR", "FR", "outgoing", (None, None, [], "not enough information")),
         ("RENTEN SERVICE RV-RENTE 03/24 VSNR 65120447B008 RENTE", "EUR", "DE", "incoming",
          ("Deutsche Rentenversicherung", "organization", [], "benefits")),
+        ("PRZELEW NA TELEFON OD: AGNIESZKA WHIMBREL TYTUŁ: zrzutka", "PLN", "PL", "incoming",
+         ("Agnieszka Whimbrel", "person", ["BLIK"], "peer to peer transfer")),
+        ("PAYCHEX          PAYROLL    00188240000417X  WHIMBREL,TANISHA", "USD", "US", "incoming",
+         ("Paychex", "organization", [], "paycheck")),
         ("KROGER CO SALARY 88410227", "USD", "US", "incoming", ("Kroger", "organization", [], "paycheck")),
         ("NOMINA MES DE MAYO DE 2024 CARNICAS WHIMBREL SL", "EUR", "ES", "incoming",
          ("Carnicas Whimbrel SL", "organization", [], "paycheck")),
@@ -101,6 +113,9 @@ def test_fields_and_remarks(text, currency, country, entry_type, expected):
         ("1033881204477/PP.8820.PP/. Spotify AB, Ihr Einkauf bei Spotify AB EREF: 1033 PAYPAL", "EUR", "DE", "Spotify",
          ["PayPal"]),
         ("PAIEMENT PSC 0503 LYON 7 SUMUP *LE PETIT WHIMBREL CARTE 8803", "EUR", "FR", "Le Petit Whimbrel", ["SumUp"]),
+        ("Klarna Bank AB (publ) SVWZ+731750531 Zahlung an OTTO GmbH Best.Nr. YZAVFT", "EUR", "DE", "Otto", ["Klarna"]),
+        ("FS *TECHSMITH fsprg.com CA", "USD", "US", "TechSmith", ["FastSpring"]),
+        ("TITHE.LY GRACE WHIMBREL CHUR TITHELY.COM CA", "USD", "US", "Grace Whimbrel Chur", ["Tithe.ly"]),
         ("GRUBHUB*HALALGUYS GRUBHUB.COM NY", "USD", "US", "The Halal Guys", ["Grubhub"]),
         ("IC* INSTACART*PUBLIX 888-2467822 CA", "USD", "US", "Publix", ["Instacart"]),
         ("AFFIRM * PAY 9KQ71LTZ 855-423-3729 CA", "USD", "US", "Affirm", []),
@@ -138,6 +153,19 @@ def test_a_town_in_a_column_of_its_own_however_small(text, currency, country, na
     found = look(text, currency, country)
     assert found["entities"]["counterparty"]["name"] == name
     assert found["location"]["structured"]["city"] == city
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("STG MOLLIE PAYMENTS UITBETALING 3317.2403.07", "Mollie"),
+        ("GOCARDLESS LTD WHIMBREL TUT-K8P2 BGC", "GoCardless"),
+    ],
+)
+def test_a_business_is_paid_out_by_its_processor(text, name):
+    found = enrich(Item("t", text, dt.date(2024, 5, 1), 10.0, "incoming", "EUR", "h", None), "business")
+    assert found["entities"]["counterparty"]["name"] == name
+    assert found["categories"]["general"] == "processor payout"
 
 
 def test_councils():

@@ -64,7 +64,8 @@ _BOILERPLATE = re.compile(
     r"(?:MOBIELE )?BETALING(?: (?:MET|BANCONTACT|BANKKAART|"
     r"DEBETKAART|KREDIETKAART|DEBET|NUMMER))*|"
     r"AANKOOP(?: BANCONTACT)?|"
-    r"BLIK|PLATNOSC KARTA|ZAKUP PRZY UZYCIU KARTY|TRANSAKCJA KARTA|PRZELEW(?: (?:DO|OD|WYCHODZACY|PRZYCHODZACY|"
+    r"BLIK|PLATNOSC (?:KARTA|BLIK)|ZAKUP PRZY UZYCIU KARTY|TRANSAKCJA KARTA|"
+    r"PRZELEW(?: (?:DO|OD|WYCHODZACY|PRZYCHODZACY|"
     r"WEWNETRZNY))*|ZAKUP|"
     r"KORTKOP|KORTBETALNING|AUTOGIRO|VAREK[OJ]+[BP]|DANKORT[- ]?(?:KOB|NOTA)|DANKORT|BETALINGSSERVICE|BS|"
     r"AVTALEGIRO|OVERFORING|OVERFORSEL|KORTTIOSTO|TILISIIRTO|LEVERANDORBETALING"
@@ -72,19 +73,20 @@ _BOILERPLATE = re.compile(
 )
 _FIELD = re.compile(
     r"(?:^|[\s/])(?:ORIG CO NAME:|NAAM:|/?NAME/|NAME:|ABWA\+|BENEFICIARIO:|BENEFICIAIRE:|EMPFANGER:|"
-    r"AUFTRAGGEBER:|PAYEE:|MERCHANT:|ORDENANTE:|BNF:|ORIG:|ODBIORCA:|NADAWCA:|ADRES:|"
+    r"AUFTRAGGEBER:|PAYEE:|MERCHANT:|ORDENANTE:|BNF:|ORIG:|ODBIORCA:|NADAWCA:|OD:|ADRES:|"
     r"CREDITEUR:|NOM:|INCASSANT NAAM:) ?(.+?)"
     r"(?= ?(?:ORIG ID|CO ENTRY|DESC DATE|SEC:|IBAN|BIC\b|OMSCHRIJVING|MACHTIGING|KENMERK|/?REMI/|/[A-Z]{4}/|"
     r"EREF|MREF|KREF|SVWZ|CRED\+|REF[ :.]|CONCEPTO|MOTIF|DATUM|ID:|TYT(?:ULEM)?:|TYTUL:|MIASTO:)|$)"
 )
 """Formats that name their fields: American ACH and wires, Dutch, French and Polish text, SWIFT's /NAME/."""
 _MASK = re.compile(
-    r"(?:CARD |CRD |NR |TARJ[.:]? ?)?(?:\b\d{4,6})?(?:(?<![A-Z])X[X*]+|\*[X*]+|X{4,})(?:[- ][X*]{2,})*[- ]?\d{2,4}\b|"
+    r"(?:CARD |CRD |NR KARTY |NR |TARJ[.:]? ?)?(?:\b\d{4,6})?(?:(?<![A-Z])X[X*]+|\*[X*]+|X{4,})(?:[- ][X*]{2,})*[- ]?"
+    r"\d{2,4}\b|"
     r"\bCARD (?:NO\.? |ENDING (?:IN )?)?\d{4}\b"
 )
 _CARD_ENDING = re.compile(r"CARD (?<!\wCARD )(?:NO\.? |ENDING (?:IN )?)?\d{4}\b")
 _JUNK = re.compile(
-    r" (?:OM \d\d[.:]\d\d UUR|\+\d{8,}|\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|"
+    r" (?:HTTPS?\S*|OM \d\d[.:]\d\d UUR|\+\d{8,}|\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|"
     r"\d\d/\d{4}|\d\d?:\d\d(?:[AP]M?)?|"
     r"FACT \d{6}|"
     r"\d{1,2}[.-]\d{1,2}[.-](?:\d{2,4})?|\d{4}-\d\d-\d\d(?:T\S+)?)(?!\S)"
@@ -96,11 +98,15 @@ _BOUGHT = re.compile(
     r" S\.? ?A\.? ?R\.? ?L\.? ET CIE\.?,? S\.? ?C\.? ?A\.?[ ,.]+(?:PP\.\S+[ ,.]+)?(?=[A-Z]{3}))(.+)$"
 )
 """What PayPal's direct debits say of the shop, in the languages of the payer."""
+_BY_KLARNA = re.compile(r"KLARNA BANK AB\b.*?\bZAHLUNG AN (.+)$")
 _BY_PAYPAL = re.compile(r"^\d{8,}[ /]*PP\.\d+\.PP[ /.,]*")
 """How a German bank writes it that puts who is paid behind."""
 _SLASHED_PLACE = re.compile(r"//([A-Z ]+)/[A-Z]{2}\b.*")
 _GLUED = re.compile(r"\d{5}(?<=[A-Z]{3}\d{5})\d*\b")
-_CARD_NUMBER = re.compile(r"(?:(?:#?\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?|\d{1,2}:\d\d(?:[AP]M?)?) ){1,3}(?=[A-Z])")
+_CARD_NUMBER = re.compile(
+    r"(?:(?:#?\d{4,}|\d{1,2}[/.]\d{1,2}(?:[/.]\d{2,4})?|"
+    r"(?:ORE )?\d{1,2}:\d\d(?:[AP]M?)?|(?:CARTA|TARJETA|KARTE) \*?\d{4}) ){1,4}(?=[A-Z])"
+)
 _TAIL = re.compile(
     r"[ ,;-](?:/MOTIF|A(?:BWA|BWE|M \d|UTH(?: CODE)?[ :#])|B(?:ANCONTACT$|CC |ETALINGSKENM|IC[ +:])|C(?:ARD ENDING|"
     r"ARTA [X*N\d]|ONTACTLOZE BETAL|"
@@ -143,15 +149,24 @@ def without_remarks(text: str) -> str:
     return _OWN_ACCOUNT.sub("", text) if "-" in text else text
 
 
+def _bought(text: str) -> str | None:
+    """The shop that a direct debit of PayPal's or Klarna's names, as a card payment would."""
+    if "PAYPAL" in text:
+        found = _BOUGHT.match(_BY_PAYPAL.sub("PAYPAL EUROPE ", text))
+        return "PAYPAL *" + found[1] if found else None
+    found = _BY_KLARNA.match(text) if text.startswith("KLARNA BANK") else None
+    return "KLARNA *" + found[1] if found else None
+
+
 def strip_boilerplate(text: str) -> str:
     """Take off what the bank put around the name: kinds of payment, card masks, references."""
     if "XX" in text or "**" in text or "X*" in text:
         text = _MASK.sub(" ", text).strip()
     elif "CARD " in text:
         text = _CARD_ENDING.sub(" ", text).strip()
-    bought = _BOUGHT.match(_BY_PAYPAL.sub("PAYPAL EUROPE ", text)) if "PAYPAL" in text else None
-    if bought:
-        return "PAYPAL *" + bought[1]
+    bought = _bought(text)
+    if bought is not None:
+        return bought
     tikkie = _TIKKIE.search(text) if "TIKKIE ID" in text else None
     if tikkie:
         return tikkie[1].strip()

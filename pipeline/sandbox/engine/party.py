@@ -29,6 +29,8 @@ _IN_SHOPS = frozenset({"vipps", "mobilepay", "twint", "payconiq", "satispay"})
 """Wallets that people pay shops with as often as each other."""
 _OF_WAGES = frozenset({"PAY", "FEES", "FEE", "TAX", "ADP", "NET", "EIB", "TPS", "INVOICE", "DIR", "DEP"})
 """Behind the name of who pays wages for others; not the employer's."""
+_LAST_AND_FIRST = re.compile(r"\b[A-Z]{2,},[A-Z]{2,}")
+"""`WALKER,TANISHA`: the one whose wages they are."""
 _CARD = frozenset({"CARD", "POS", "CONTACTLESS", "PURCHASE"})
 
 
@@ -151,7 +153,7 @@ def _through_payroll(taken: Line, hit: Hit) -> Party | None:
         for word in taken.tokens[hit.end : taken.place.kept]
         if not (word in taken.rule.phrase or word in NOISE or has_digit(word) or word in _OF_WAGES)
     ]
-    if sum(map(len, left)) <= _LEAST_LETTERS:
+    if sum(map(len, left)) <= _LEAST_LETTERS or _LAST_AND_FIRST.search(taken.text):
         return None
     taken.via.append(merchants.at_home(hit.merchant, taken.homes))
     employer = merchants.by_name(" ".join(left))
@@ -230,7 +232,7 @@ def _left_over(taken: Line, *, likely: bool) -> Party | None:
         hit = matching.identify(tokens(" ".join(name)), len(name), taken.homes)
         if hit is not None and not _paid_by(taken, hit):
             return Party(merchants.at_home(hit.merchant, taken.homes), merchant=hit.merchant)
-    processor = processors.by_name(name)
+    processor = processors.by_name(name, earned=(taken.entry_type, taken.holder_type) == ("incoming", "business"))
     if processor is not None:
         return Party(processor, merchant=merchants.by_website(processor.website or ""))
     return Party(Company(title(name), None))

@@ -51,12 +51,15 @@ _BEHIND = re.compile(
     r"|RIVERTY|SCALAPAY|TRUSTLY|SQUARE)\b"
 )
 _WALLETS = {
-    "BLIK ": COMPANIES["blik"], "ZAKUP BLIK ": COMPANIES["blik"], "IDEAL ": COMPANIES["ideal"],
+    "BLIK ": COMPANIES["blik"], "PLATNOSC BLIK ": COMPANIES["blik"], "ZAKUP BLIK ": COMPANIES["blik"],
+    "IDEAL ": COMPANIES["ideal"],
     "SEPA IDEAL ": COMPANIES["ideal"], "/TRTP/IDEAL/": COMPANIES["ideal"],
     "BEA, APPLE PAY ": COMPANIES["applepay"], "BEA, GOOGLE PAY ": COMPANIES["googlepay"],
 }  # fmt: skip
 _WALLET_SIGNS = tuple(_WALLETS)
-_SITES = {company.website for company in COMPANIES.values() if company.website} | {"gosq.com"}
+_SITES = {company.website for company in COMPANIES.values() if company.website} | {
+    "gosq.com", "fsprg.com", "tithely.com",
+}  # fmt: skip
 _OWN_SITE = re.compile(rf"(?<!\S)(?:WWW\.)?(?:{'|'.join(sorted(map(re.escape, _SITES)))})(?!\S)", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Z]{2}")
 _SHORT_MARK = re.compile(r"[A-Z0-9]{2,4} ?\* ?(?=[A-Z]{3})")
@@ -76,9 +79,15 @@ def peel(text: str) -> tuple[list[Company], str]:
     return found, text
 
 
-def by_name(name: list[str]) -> Company | None:
-    """The processor whose name the words begin with, nothing but a legal form behind it."""
-    return _BY_NAME.get(name[0]) if all(map(_OF_ITSELF.fullmatch, name[1:])) else None
+def by_name(name: list[str], *, earned: bool) -> Company | None:
+    """The processor whose name the words begin with, nothing but a legal form behind it.
+
+    `earned`: money that a business takes in, which is a payout whatever else the line says.
+    """
+    company = _BY_NAME.get(name[0])
+    if company is None and earned and len(name) > 1 and name[0] in {"STG", "STICHTING"}:
+        company = _BY_NAME.get(name[1])
+    return company if earned or all(map(_OF_ITSELF.fullmatch, name[1:])) else None
 
 
 def behind(text: str) -> tuple[Company, str] | None:
