@@ -21,7 +21,7 @@ from turns import Run, Turn, take_turn
 
 PAUSE = 0.15
 """After a turn in which nothing was asked for: a batch takes 0.03 s, a grace 1 s, and a turn 0.15 s of a processor."""
-SECONDS = 90
+SECONDS = 240
 
 FILE = "bank.csv"
 

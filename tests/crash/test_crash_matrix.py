@@ -17,9 +17,10 @@ from places import wait_until
 from pipeline.crashpoints import BACKUP_POINTS, POINTS, REFRESH_POINTS
 
 ROOT = Path(__file__).parent.parent.parent
-SECONDS = 280
+SECONDS = 540
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_end_is_the_same(case, under_way, reliability):
     result = under_way.folder / "results" / f"{case.name}.json"
@@ -52,6 +53,7 @@ def test_every_point_in_the_code_is_a_named_one():
     assert len(called) == len(named) + 1  # and its own definition
 
 
+@pytest.mark.timeout(600)
 def test_an_undisturbed_daemon_comes_to_what_an_undisturbed_run_comes_to(undisturbed, under_way):
     """Of real processes that were started one by one: the plays above are compared with the former only."""
     known = under_way.folder / "undisturbed-plain.pickle"
