@@ -126,7 +126,8 @@ _OWN_ACCOUNT = re.compile(r"\b\d\d-\d\d-\d\d \d{8} ?")
 """Sort code and account, which may stand between the words of a kind of payment."""
 _QUOTED = re.compile(r' FOR "[^"]*"')
 """What people write with a payment: Zelle's, in quotation marks."""
-_FASTER = re.compile(r"(.+?)(?:[ ,]+FP \d\d/\d\d/\d\d\b.*| \d{15,18} .*?\d{6} \d\d \d\d[A-Z]{3}\d\d \d\d:\d\d)")
+_FASTER = re.compile(r"[ ,]{1,3}FP \d\d/\d\d/\d\d\b")
+_FASTER_BY_NUMBER = re.compile(r"([A-Z][A-Z .-]{1,40}) \d{15,18} (?:.{0,80} )?\d{6} \d\d \d\d[A-Z]{3}\d\d \d\d:\d\d")
 """Faster payments that only their ends tell: `J SMITH , RENT , FP 04/03/24 10 , 38120955187302000N`."""
 _OF_FEE = re.compile(r"(?<=\d\d [A-Z]{3}) NON-?STERLING TRANS(?:ACTION)? FEE \S+|[ ,]+COMISION 0[,.]00")
 """What a card bank writes behind a payment: that it took a fee with it, or none."""
@@ -142,8 +143,12 @@ def without_remarks(text: str) -> str:
     """A line without what says nothing of the kind of payment: the holder's own account, a remark, a fee beside it."""
     if '"' in text:
         text = _QUOTED.sub("", text)
-    if " FP " in text or text[-3:-2] == ":":
-        text = _FASTER.sub(r"FASTER PAYMENT \1", text)
+    if " FP " in text:
+        ends = _FASTER.search(text)
+        text = f"FASTER PAYMENT {text[: ends.start()]}" if ends else text
+    elif text[-3:-2] == ":":
+        numbered = _FASTER_BY_NUMBER.fullmatch(text)
+        text = f"FASTER PAYMENT {numbered[1]}" if numbered else text
     if "FEE " in text or "COMISION" in text:
         text = _OF_FEE.sub("", text)
     return _OWN_ACCOUNT.sub("", text) if "-" in text else text

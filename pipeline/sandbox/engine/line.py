@@ -21,9 +21,11 @@ _SEPA_FIELD = re.compile(r"\b(?:SVWZ|EREF|KREF|MREF|CRED|ABWA|ABWE|PURP)\+")
 """Names of fields, stuck to what is in them: SVWZ+GEHALT."""
 
 
-_COLUMNS = re.compile(r".*\S {2,}([^\W\d][^\d.*]*?) {2,}[A-Za-z]{2,3} *")
-_FULL_COLUMNS = re.compile(r".{22} ([^\d.*]{13}) [A-Z]{3}")
+_COLUMNS = re.compile(r".{22} ([^\d.*]{13}) [A-Z]{3}")
 """What some feeds leave as the card schemes send it: name, town and country in columns of a fixed width."""
+_WIDTH = 40
+_TOWN = re.compile(r"[^\W\d][^\d.*]*")
+_LEAST_COLUMNS = 3
 
 
 @dataclass(slots=True)
@@ -68,15 +70,24 @@ def take_apart(description: str, entry_type: str, currency: str, country: str | 
     every_key, every_starts = canonical(every)
     key, starts = _within(line, every, every_key, every_starts) or canonical(line)
     place = places.locate(line, country, currency)
-    if not place.city and len(line) > 1 and _REMOTE.search(whole):
+    if not place.city and len(line) > 1 and len(line[-1]) == 2 and _REMOTE.search(whole):  # noqa: PLR2004
         place.state = None
         place.kept = min(place.kept, len(line) - (line[-1] == whole[-2:]))
-    columns = _FULL_COLUMNS.fullmatch(description) or ("  " in description and _COLUMNS.fullmatch(description)) or None
-    if columns is not None:
-        places.set_apart(place, line, tokens(normalise(columns[1])))
+    if "  " in description or len(description) == _WIDTH:
+        places.set_apart(place, line, _town_apart(description))
     homes = places.homes(place.country if place.city else country, currency)
     rule = rules.match(every, every_key, every_starts, entry_type)
     return Line(every, text, line, key, starts, place, homes, rule, via, entry_type, holder_type)
+
+
+def _town_apart(description: str) -> list[str]:
+    """The tokens of the town in a column of its own, if there are columns."""
+    columns = _COLUMNS.fullmatch(description)
+    if columns is not None:
+        return tokens(normalise(columns[1]))
+    parts = [part.strip() for part in description.split("  ") if part.strip()]
+    apart = len(parts) >= _LEAST_COLUMNS and _TOWN.fullmatch(parts[-2]) is not None
+    return tokens(normalise(parts[-2])) if apart else []
 
 
 def _within(line: list[str], every: list[str], key: list[str], starts: list[int]) -> tuple[list[str], list[int]] | None:

@@ -138,7 +138,7 @@ def locate(line: list[str], country: str | None, currency: str) -> Place:
 def set_apart(place: Place, line: list[str], town: list[str]) -> None:
     """Take the town that stands in a column of its own, however small it is; its country or state is the last token."""
     at = len(line) - 1 - len(town)
-    if at < 1 or line[at:-1] != town or line[-1] not in _CODES:
+    if not town or at < 1 or line[at:-1] != town or line[-1] not in _CODES:
         return
     place.kept, place.city = min(at, place.kept), " ".join(part.capitalize() for part in town)
     place.store_number = _store_number(line[1 : place.kept])
