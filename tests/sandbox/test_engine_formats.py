@@ -168,6 +168,11 @@ def test_a_business_is_paid_out_by_its_processor(text, name):
     assert found["categories"]["general"] == "processor payout"
 
 
+def test_what_goes_by_a_churchs_processor_is_a_donation():
+    """GRACE alone would be a word of another trade's."""
+    assert told("TITHE.LY* GRACE COMM CHUR 424-228-8870 CA", "USD", "US", "outgoing")[3] == "donation"
+
+
 def test_councils():
     assert party("LB OF CAMDEN CTAX 51277304 D/D", "GBP", "GB") == ("Camden Council", "camden.gov.uk")
     assert told("SWANSEA COUNCIL NNDR 30711", "GBP", "GB", "outgoing")[3] == "taxes"

@@ -20,6 +20,7 @@ _SOFTWARE = trades.Trade(0, 5734, "saas tools")
 _SOLD = {
     "Google": _GAMES, "Xsolla": _GAMES, "Paddle": _SOFTWARE, "FastSpring": _SOFTWARE, "Lemon Squeezy": _SOFTWARE,
     "2Checkout": _SOFTWARE, "Digital River": _SOFTWARE, "Cleverbridge": _SOFTWARE, "Gumroad": _GAMES,
+    "Tithe.ly": trades.Trade(0, 8661, "donation"),
 }  # fmt: skip
 """What is sold through those who sell one kind of thing."""
 _SHOP = trades.Trade(0, 5969, "e-commerce purchase")
