@@ -38,6 +38,7 @@ def told(text: str, currency: str, country: str, entry_type: str) -> tuple[str |
         ("PŁATNOŚĆ KARTĄ 11.06.2024 Nr karty 4246xx4726 WHIMBREL SKLEP", "PL", "Whimbrel Sklep"),
         ("Płatność kartą Tytuł: 00088127 7440 Lokalizacja: Adres: WHIMBREL SKLEP Miasto: POZNAN Kraj: POLSKA", "PL",
          "Whimbrel Sklep"),
+        ("WHIMBREL BROS AUTO REPAI TOLEDO OH 08/14 PURCHASE", "US", "Whimbrel Bros Auto Repai"),
         ("SP WHIMBREL SOCKS HTTPSWWW.WHIM CA", "US", "Whimbrel Socks"),
         ("WHIMBREL WATERWORKS 303-893-2444 CO", "US", "Whimbrel Waterworks"),
         ("BETALING MET BANKKAART DEBET NUMMER 4871 04XX XXXX 8533 WHIMBREL BAKKERS 12/03/2024 BANCONTACT", "BE",
@@ -82,6 +83,15 @@ def test_what_the_card_and_the_terminal_print_is_no_part_of_a_name(text, country
          ("Agnieszka Whimbrel", "person", ["BLIK"], "peer to peer transfer")),
         ("PAYCHEX          PAYROLL    00188240000417X  WHIMBREL,TANISHA", "USD", "US", "incoming",
          ("Paychex", "organization", [], "paycheck")),
+        ("REAL TIME PAYMENT CREDIT RECD FROM ABA/CONTR BNK-021000021 FROM: BNF-SANDRA WHIMBREL REF: JOB", "USD", "US",
+         "incoming", ("Sandra Whimbrel", "person", [], "peer to peer transfer")),
+        ("WERO RECU DE M THIBAULT WHIMBREL 18/11 RESTO", "EUR", "FR", "incoming",
+         ("Thibault Whimbrel", "person", ["Wero"], "peer to peer transfer")),
+        ("SWISH SKICKAD +4670XXXX418 ERIK WHIMBREL fika", "SEK", "SE", "outgoing",
+         ("Erik Whimbrel", "person", ["Swish"], "peer to peer transfer")),
+        ("BILLA DANKT 0004188 GRAZ 8020 K2 14.03. 17:22 BANKOMAT", "EUR", "AT", "outgoing",
+         ("Billa", "organization", [], "groceries")),
+        ("ACCREDITO PENSIONE INPS CAT VO N 4418827", "EUR", "IT", "incoming", ("INPS", "organization", [], "benefits")),
         ("KROGER CO SALARY 88410227", "USD", "US", "incoming", ("Kroger", "organization", [], "paycheck")),
         ("NOMINA MES DE MAYO DE 2024 CARNICAS WHIMBREL SL", "EUR", "ES", "incoming",
          ("Carnicas Whimbrel SL", "organization", [], "paycheck")),
@@ -116,6 +126,10 @@ def test_fields_and_remarks(text, currency, country, entry_type, expected):
         ("Klarna Bank AB (publ) SVWZ+731750531 Zahlung an OTTO GmbH Best.Nr. YZAVFT", "EUR", "DE", "Otto", ["Klarna"]),
         ("FS *TECHSMITH fsprg.com CA", "USD", "US", "TechSmith", ["FastSpring"]),
         ("TITHE.LY GRACE WHIMBREL CHUR TITHELY.COM CA", "USD", "US", "Grace Whimbrel Chur", ["Tithe.ly"]),
+        ("IC* SPROUTS VIA INSTACART SAN FRANCISCO CA", "USD", "US", "Sprouts Farmers Market", ["Instacart"]),
+        ("DD *DOORDASH PANDAEXPR 855-973-1040 CA", "USD", "US", "Panda Express", ["DoorDash"]),
+        ("Etsy.com*WhimbrelWool Brooklyn NY", "USD", "US", "Whimbrelwool", ["Etsy"]),
+        ("MONZO.ME  OLIVIA WHIMBREL  PIZZA", "GBP", "GB", "Olivia Whimbrel", ["Monzo"]),
         ("GRUBHUB*HALALGUYS GRUBHUB.COM NY", "USD", "US", "The Halal Guys", ["Grubhub"]),
         ("IC* INSTACART*PUBLIX 888-2467822 CA", "USD", "US", "Publix", ["Instacart"]),
         ("AFFIRM * PAY 9KQ71LTZ 855-423-3729 CA", "USD", "US", "Affirm", []),
@@ -171,6 +185,13 @@ def test_a_business_is_paid_out_by_its_processor(text, name):
 def test_what_goes_by_a_churchs_processor_is_a_donation():
     """GRACE alone would be a word of another trade's."""
     assert told("TITHE.LY* GRACE COMM CHUR 424-228-8870 CA", "USD", "US", "outgoing")[3] == "donation"
+
+
+def test_a_website_that_fills_its_column_was_cut_off():
+    """Thirteen letters are there for a town: MAGICSPOON.CO was longer, and OTTER.CO was not."""
+    assert party("SP WHIM BRELTE WHIMBRELTE.CO NY") == ("Whim Brelte", "whimbrelte.com")
+    assert party("SP WHIM BRELTEA WHIMBRELTEA.CO NY") == ("Whim Breltea", "whimbreltea.co")
+    assert party("ACTIVITY CONNECTION.CO")[1] != "connection.com"
 
 
 def test_councils():

@@ -64,7 +64,8 @@ _BOILERPLATE = re.compile(
     r"(?:MOBIELE )?BETALING(?: (?:MET|BANCONTACT|BANKKAART|"
     r"DEBETKAART|KREDIETKAART|DEBET|NUMMER))*|"
     r"AANKOOP(?: BANCONTACT)?|"
-    r"BLIK|PLATNOSC (?:KARTA|BLIK)|ZAKUP PRZY UZYCIU KARTY|TRANSAKCJA KARTA|"
+    r"BLIK|ACCREDITO(?: (?:PENSIONE|STIPENDIO|EMOLUMENTI))*|PLATNOSC (?:KARTA|BLIK)|"
+    r"ZAKUP PRZY UZYCIU KARTY|TRANSAKCJA KARTA|"
     r"PRZELEW(?: (?:DO|OD|WYCHODZACY|PRZYCHODZACY|"
     r"WEWNETRZNY))*|ZAKUP|"
     r"KORTKOP|KORTBETALNING|AUTOGIRO|VAREK[OJ]+[BP]|DANKORT[- ]?(?:KOB|NOTA)|DANKORT|BETALINGSSERVICE|BS|"
@@ -73,20 +74,22 @@ _BOILERPLATE = re.compile(
 )
 _FIELD = re.compile(
     r"(?:^|[\s/])(?:ORIG CO NAME:|NAAM:|/?NAME/|NAME:|ABWA\+|BENEFICIARIO:|BENEFICIAIRE:|EMPFANGER:|"
-    r"AUFTRAGGEBER:|PAYEE:|MERCHANT:|ORDENANTE:|BNF:|ORIG:|ODBIORCA:|NADAWCA:|OD:|ADRES:|"
+    r"AUFTRAGGEBER:|PAYEE:|MERCHANT:|ORDENANTE:|BNF:|ORIG:|ODBIORCA:|NADAWCA:|OD:|FROM: BNF-|ADRES:|"
     r"CREDITEUR:|NOM:|INCASSANT NAAM:) ?(.+?)"
     r"(?= ?(?:ORIG ID|CO ENTRY|DESC DATE|SEC:|IBAN|BIC\b|OMSCHRIJVING|MACHTIGING|KENMERK|/?REMI/|/[A-Z]{4}/|"
     r"EREF|MREF|KREF|SVWZ|CRED\+|REF[ :.]|CONCEPTO|MOTIF|DATUM|ID:|TYT(?:ULEM)?:|TYTUL:|MIASTO:)|$)"
 )
 """Formats that name their fields: American ACH and wires, Dutch, French and Polish text, SWIFT's /NAME/."""
 _MASK = re.compile(
-    r"(?:CARD |CRD |NR KARTY |NR |TARJ[.:]? ?)?(?:\b\d{4,6})?(?:(?<![A-Z])X[X*]+|\*[X*]+|X{4,})(?:[- ][X*]{2,})*[- ]?"
+    r"(?:CARD |CRD |NR KARTY |NR |TARJ[.:]? ?)?(?:\+?\b\d{4,6})?(?:(?<![A-Z])X[X*]+|\*[X*]+|X{4,})"
+    r"(?:[- ][X*]{2,})*[- ]?"
     r"\d{2,4}\b|"
     r"\bCARD (?:NO\.? |ENDING (?:IN )?)?\d{4}\b"
 )
 _CARD_ENDING = re.compile(r"CARD (?<!\wCARD )(?:NO\.? |ENDING (?:IN )?)?\d{4}\b")
 _JUNK = re.compile(
-    r" (?:HTTPS?\S*|OM \d\d[.:]\d\d UUR|\+\d{8,}|\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|"
+    r" (?:HTTPS?\S*|OM \d\d[.:]\d\d UUR|\+\d{8,}|\d\d/\d\d PURCHASE|"
+    r"\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|"
     r"\d\d/\d{4}|\d\d?:\d\d(?:[AP]M?)?|"
     r"FACT \d{6}|"
     r"\d{1,2}[.-]\d{1,2}[.-](?:\d{2,4})?|\d{4}-\d\d-\d\d(?:T\S+)?)(?!\S)"
@@ -131,6 +134,10 @@ _FASTER_BY_NUMBER = re.compile(r"([A-Z][A-Z .-]{1,40}) \d{15,18} (?:.{0,80} )?\d
 """Faster payments that only their ends tell: `J SMITH , RENT , FP 04/03/24 10 , 38120955187302000N`."""
 _OF_FEE = re.compile(r"(?<=\d\d [A-Z]{3}) NON-?STERLING TRANS(?:ACTION)? FEE \S+|[ ,]+COMISION 0[,.]00")
 """What a card bank writes behind a payment: that it took a fee with it, or none."""
+_PAID_BY_CARD = re.compile(r"(?<=\d\d:\d\d) BANKOMAT$")
+"""In Austria behind what was paid in a shop: BILLA DANKT 0004188 GRAZ 8020 K2 14.03. 17:22 BANKOMAT."""
+_OF_PLATFORM = re.compile(r"^(?:IC\* ?)?(.{3,30}?) (?:VIA|BY) INSTACART?\b.*")
+"""`SPROUTS VIA INSTACART`: as the platform itself writes it, INSTACART*SPROUTS."""
 _TIKKIE = re.compile(r"TIKKIE ID \d+, ?[^,]*, ?(?:(?:VAN|NAAR|AAN) )?([^,]+), ?[A-Z]{2}\d\d")
 """Who pays or is paid back: `TIKKIE ID 0051438343, ETENTJE, VAN S. DE WIT, NL81…`."""
 
@@ -149,6 +156,8 @@ def without_remarks(text: str) -> str:
     elif text[-3:-2] == ":":
         numbered = _FASTER_BY_NUMBER.fullmatch(text)
         text = f"FASTER PAYMENT {numbered[1]}" if numbered else text
+    if text.endswith(" BANKOMAT"):
+        text = _PAID_BY_CARD.sub("", text)
     if "FEE " in text or "COMISION" in text:
         text = _OF_FEE.sub("", text)
     return _OWN_ACCOUNT.sub("", text) if "-" in text else text
@@ -161,6 +170,15 @@ def _bought(text: str) -> str | None:
         return "PAYPAL *" + found[1] if found else None
     found = _BY_KLARNA.match(text) if text.startswith("KLARNA BANK") else None
     return "KLARNA *" + found[1] if found else None
+
+
+def _written_alike(text: str) -> str:
+    """Without what single firms write in a way of their own."""
+    if "G.CO/" in text:
+        text = _GOOGLE.sub(" ", text)
+    if "//" in text:
+        text = _SLASHED_PLACE.sub(r" \1", text)
+    return _OF_PLATFORM.sub(r"INSTACART*\1", text) if " INSTACAR" in text else text
 
 
 def strip_boilerplate(text: str) -> str:
@@ -185,10 +203,7 @@ def strip_boilerplate(text: str) -> str:
         text = text[found.end() :]
         number = _CARD_NUMBER.match(text)
         text = text[number.end() :] if number else text
-    if "G.CO/" in text:
-        text = _GOOGLE.sub(" ", text)
-    if "//" in text:
-        text = _SLASHED_PLACE.sub(r" \1", text)
+    text = _written_alike(text)
     text = _GLUED.sub(_set_apart, text)
     before, space, last = text.rpartition(" ")
     text = before + space if space and _REFERENCE.fullmatch(last) else text

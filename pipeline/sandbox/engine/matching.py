@@ -16,7 +16,7 @@ from rapidfuzz import fuzz, process
 
 from pipeline.sandbox.engine import departments
 from pipeline.sandbox.engine.merchants import BLOCK, SHORTEST_ALIKE, Entry, Merchant, index
-from pipeline.sandbox.engine.text import canonical, has_digit
+from pipeline.sandbox.engine.text import canonical, has_digit, spelled
 from pipeline.sandbox.engine.trades import Trade, by_words, is_trade
 from pipeline.sandbox.wordlist import word_set
 
@@ -274,7 +274,7 @@ def _squeezed(name: list[str]) -> list[Entry]:
     """`HOMEDEPOT`, `MEDIA MARKT`: the longest beginning that is a name when spaces are ignored."""
     squeezed = index().squeezed
     for length in range(min(len(name), 4), 0, -1):
-        entries = squeezed.get("".join(name[:length]))
+        entries = squeezed.get(spelled("".join(name[:length])))
         if entries:
             whole = all(map(_plain, name[length:]))
             # What is one word both here and there was looked at already, with what stands around it.
@@ -331,7 +331,7 @@ def _alike(name: list[str]) -> list[Entry]:
     """Names with the same first letters that differ in a letter or so."""
     while len(name) > 1 and name[-1] in _GENERIC:
         name = name[:-1]
-    text = "".join(name)
+    text = spelled("".join(name))
     if len(text) < SHORTEST_ALIKE:
         return []
     block = index().blocks.get(text[:BLOCK])

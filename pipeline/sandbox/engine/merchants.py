@@ -19,7 +19,7 @@ import ahocorasick
 
 from pipeline.sandbox.engine.entities import SHARED, Company
 from pipeline.sandbox.engine.lookup import read_packed, read_table
-from pipeline.sandbox.engine.text import canonical, normalise, tokens
+from pipeline.sandbox.engine.text import canonical, normalise, spelled, tokens
 from pipeline.sandbox.wordlist import word_set
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _searchable(by_key: dict[str, list[Entry]], by_site: dict[str, Merchant]) ->
     spaced: dict[str, str] = {}
     for text, entries in by_key.items():
         automaton.add_word(f" {text} ", (len(text) + 2, entries))
-        one_word = text.replace(" ", "")
+        one_word = spelled(text.replace(" ", ""))
         if len(one_word) >= SHORTEST_SQUEEZED:
             squeezed.setdefault(one_word, []).extend(entries)
             if len(one_word) >= SHORTEST_ALIKE:

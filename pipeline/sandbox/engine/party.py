@@ -29,6 +29,8 @@ _IN_SHOPS = frozenset({"vipps", "mobilepay", "twint", "payconiq", "satispay"})
 """Wallets that people pay shops with as often as each other."""
 _OF_WAGES = frozenset({"PAY", "FEES", "FEE", "TAX", "ADP", "NET", "EIB", "TPS", "INVOICE", "DIR", "DEP"})
 """Behind the name of who pays wages for others; not the employer's."""
+_COLUMN = 13
+"""Letters that card schemes have for a town, where shops without one print their website."""
 _LAST_AND_FIRST = re.compile(r"\b[A-Z]{2,},[A-Z]{2,}")
 """`WALKER,TANISHA`: the one whose wages they are."""
 _CARD = frozenset({"CARD", "POS", "CONTACTLESS", "PURCHASE"})
@@ -66,7 +68,7 @@ def find_party(taken: Line) -> Party:
         return _through_bank(taken, hit) or _through_payroll(taken, hit) or _known(taken, hit)
     domain = printed_site(taken.text)
     if domain is not None:
-        return _site(domain, taken.homes)
+        return _site(domain, taken)
     likely = rule is not None and rule.party == "person"
     return _left_over(taken, likely=likely) or _office(taken) or _only_processor(taken)
 
@@ -205,11 +207,15 @@ def _own_service(taken: Line) -> Hit | None:
     return hit._replace(end=0) if hit and hit.merchant.company.website != "google.com" else None
 
 
-def _site(website: str, homes: frozenset[str]) -> Party:
+def _site(website: str, taken: Line) -> Party:
+    label = website.partition(".")[0].replace("-", "").upper()
+    words = next((n for n in range(2, len(taken.tokens)) if "".join(taken.tokens[:n]) == label), 0)
+    if words and len(website) == _COLUMN and website.endswith(".co"):
+        website += "m"  # MAGIC SPOON MAGICSPOON.CO, cut off
     known = merchants.by_website(website) or merchants.by_website(".".join(website.split(".")[-2:]))
     if known is not None:
-        return Party(merchants.at_home(known, homes), merchant=known)
-    return Party(Company(name_of(website), website))
+        return Party(merchants.at_home(known, taken.homes), merchant=known)
+    return Party(Company(title(taken.tokens[:words]) if words else name_of(website), website))
 
 
 def _left_over(taken: Line, *, likely: bool) -> Party | None:
