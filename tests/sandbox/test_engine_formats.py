@@ -194,6 +194,25 @@ def test_a_website_that_fills_its_column_was_cut_off():
     assert party("ACTIVITY CONNECTION.CO")[1] != "connection.com"
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "website"),
+    [
+        ("www.coventry.gov.uk", "Coventry City Council", "coventry.gov.uk"),
+        ("www.whimbrel.gov.uk", "Whimbrel", "whimbrel.gov.uk"),
+        ("WWW.GOV.UK", "GOV.UK", "gov.uk"),
+        ("gov.uk/dart-charge", "Dart Charge", "gov.uk"),
+    ],
+)
+def test_websites_below_a_shared_one_are_of_others(text, name, website):
+    assert party(text, "GBP", "GB") == (name, website)
+
+
+def test_a_letter_is_much_of_a_short_word():
+    assert party("LIVERPOOL CC", "GBP", "GB")[1] == "liverpool.gov.uk"
+    assert party("LIVERPOOL FC", "GBP", "GB")[1] != "liverpool.gov.uk"
+    assert party("HOLIDAY INNS", "GBP", "GB")[0] == "Holiday Inn"
+
+
 def test_councils():
     assert party("LB OF CAMDEN CTAX 51277304 D/D", "GBP", "GB") == ("Camden Council", "camden.gov.uk")
     assert told("SWANSEA COUNCIL NNDR 30711", "GBP", "GB", "outgoing")[3] == "taxes"

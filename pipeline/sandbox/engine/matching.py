@@ -60,6 +60,7 @@ _WHOLE_WORDS = frozenset({"AUTOMAT"})
 _FULL_FIELD = 18
 _MOST_CUT_OFF = 12
 _ALIKE = 90.0
+_SHORT_WORD = 3
 _WRITTEN = 8
 _FIRST = 6
 _MAIN = 2
@@ -338,4 +339,8 @@ def _alike(name: list[str]) -> list[Entry]:
     if not block:
         return []
     best = process.extractOne(text, block, scorer=fuzz.ratio, score_cutoff=_ALIKE)
-    return index().squeezed[best[0]] if best and abs(len(best[0]) - len(text)) <= 1 else []
+    if best is None or abs(len(best[0]) - len(text)) > 1:
+        return []
+    last = index().spaced.get(best[0], "").rpartition(" ")[2]
+    replaced = len(best[0]) == len(text) and 0 < len(last) <= _SHORT_WORD and name[-1] != last
+    return [] if replaced else index().squeezed[best[0]]  # LIVERPOOL FC is no LIVERPOOL CC

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from pipeline.sandbox.engine import matching, merchants, people, places, processors, trades
-from pipeline.sandbox.engine.entities import Company
+from pipeline.sandbox.engine.entities import SHARED, Company
 from pipeline.sandbox.engine.line import Line
 from pipeline.sandbox.engine.matching import Hit
 from pipeline.sandbox.engine.naming import LONGEST_NAME, left_over, shop_behind
@@ -212,7 +212,8 @@ def _site(website: str, taken: Line) -> Party:
     words = next((n for n in range(2, len(taken.tokens)) if "".join(taken.tokens[:n]) == label), 0)
     if words and len(website) == _COLUMN and website.endswith(".co"):
         website += "m"  # MAGIC SPOON MAGICSPOON.CO, cut off
-    known = merchants.by_website(website) or merchants.by_website(".".join(website.split(".")[-2:]))
+    owner = ".".join(website.split(".")[-2:])
+    known = merchants.by_website(website) or (merchants.by_website(owner) if owner not in SHARED else None)
     if known is not None:
         return Party(merchants.at_home(known, taken.homes), merchant=known)
     return Party(Company(title(taken.tokens[:words]) if words else name_of(website), website))
