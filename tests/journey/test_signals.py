@@ -35,6 +35,19 @@ def test_a_swallowed_ctrl_c_comes_again(how, comes_to):
     assert ("KeyboardInterrupt" in done.stderr) == ("repeated" not in how)
 
 
+def test_every_command_has_it_repeated():
+    code = """
+import sys
+from pipeline.cli import app
+before = sys.unraisablehook
+try:
+    app(["query", "--help"])
+except SystemExit:
+    print("as before" if sys.unraisablehook is before else "repeated")
+"""
+    assert run_code(code, env=os.environ).stdout.endswith("repeated\n")
+
+
 def test_other_errors_of_finalizers_are_still_shown_and_end_nothing():
     done = run_code(OTHER, "0.1", "repeated", env=os.environ)
     assert done.stdout == "went on\n"

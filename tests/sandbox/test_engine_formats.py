@@ -199,6 +199,7 @@ def test_a_website_that_fills_its_column_was_cut_off():
     [
         ("www.coventry.gov.uk", "Coventry City Council", "coventry.gov.uk"),
         ("www.whimbrel.gov.uk", "Whimbrel", "whimbrel.gov.uk"),
+        ("www.whimbrel.gov.ie", "Whimbrel", "whimbrel.gov.ie"),
         ("WWW.GOV.UK", "GOV.UK", "gov.uk"),
         ("gov.uk/dart-charge", "Dart Charge", "gov.uk"),
     ],

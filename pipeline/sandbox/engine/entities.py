@@ -15,8 +15,8 @@ from pipeline.sandbox.engine import codes
 
 _REMEMBERED = 4_000
 """Companies whose objects are kept, at about 1 KB each."""
-SHARED = frozenset({"gov.uk"})
-"""Websites of more than one organisation: all but the first go by their names."""
+SHARED = frozenset({"gov.uk", "gov.ie"})
+"""Websites of more than one organisation, which go by their names; what lies below one is somebody else's."""
 LOGO = "https://logos.ntropy.com/"
 
 
